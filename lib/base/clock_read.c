@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "lib/base/clock_read.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/timex.h>
+
+static _Atomic int64_t test_offset_ns;
+
+static int64_t
+timespec_ns(struct timespec ts)
+{
+	return (int64_t)ts.tv_sec * NS_PER_S + ts.tv_nsec;
+}
+
+static int64_t
+read_ns(clockid_t id)
+{
+	struct timespec ts;
+
+	if (clock_gettime(id, &ts) != 0)
+		abort(); /* both clocks exist on every Linux */
+	return timespec_ns(ts);
+}
+
+struct mono
+clock_mono(void)
+{
+	return (struct mono){read_ns(CLOCK_MONOTONIC)};
+}
+
+struct wall
+clock_wall(void)
+{
+	return (struct wall){read_ns(CLOCK_REALTIME) + test_offset_ns};
+}
+
+struct clock_pair
+clock_now(void)
+{
+	const int64_t m1 = read_ns(CLOCK_MONOTONIC);
+	const struct wall w = clock_wall();
+	const int64_t m2 = read_ns(CLOCK_MONOTONIC);
+
+	return (struct clock_pair){w, {m1 + (m2 - m1) / 2}};
+}
+
+struct wall
+clock_wall_from_kernel(struct timespec ts)
+{
+	return (struct wall){timespec_ns(ts) + test_offset_ns};
+}
+
+struct clock_quality
+clock_quality_read(int64_t floor_ns)
+{
+	struct timex tx = {.modes = 0};
+	const int state = ntp_adjtime(&tx);
+	struct clock_quality q = {NS_UNKNOWN, false};
+
+	if (state < 0 || state == TIME_ERROR || (tx.status & STA_UNSYNC))
+		return q;
+	q.synchronised = true;
+	q.max_error_ns = (int64_t)tx.maxerror * NS_PER_US;
+	if (q.max_error_ns < floor_ns)
+		q.max_error_ns = floor_ns;
+	return q;
+}
+
+static bool
+parse_offset(const char *text, int64_t *out_ns)
+{
+	char *end;
+	double s;
+
+	errno = 0;
+	s = strtod(text, &end);
+	if (end == text || (*end != '\0' && *end != '\n') || errno != 0 ||
+	    !isfinite(s) || fabs(s) > 8e9)
+		return false;
+	*out_ns = (int64_t)(s * 1e9);
+	return true;
+}
+
+bool
+clock_test_init(void)
+{
+	const char *env = getenv("TWMESH_TEST_CLOCK_OFFSET");
+	int64_t off;
+
+	if (!env)
+		return true;
+	if (!parse_offset(env, &off))
+		return false;
+	test_offset_ns = off;
+	return true;
+}
+
+void
+clock_test_poll(void)
+{
+	const char *path = getenv("TWMESH_TEST_CLOCK_FILE");
+	char line[64];
+	int64_t off;
+	FILE *f;
+
+	if (!path)
+		return;
+	f = fopen(path, "re");
+	if (!f)
+		return;
+	if (fgets(line, sizeof(line), f) && parse_offset(line, &off))
+		test_offset_ns = off;
+	(void)fclose(f);
+}
+
+int64_t
+clock_test_offset_ns(void)
+{
+	return test_offset_ns;
+}
+
+char *
+clock_format_utc(struct wall w, char *out, unsigned size)
+{
+	int64_t s = w.ns / NS_PER_S, frac = w.ns % NS_PER_S;
+	struct tm tm;
+	time_t t;
+	size_t n;
+
+	if (frac < 0) {
+		frac += NS_PER_S;
+		s--;
+	}
+	t = (time_t)s;
+	if (!gmtime_r(&t, &tm)) {
+		(void)snprintf(out, size, "?");
+		return out;
+	}
+	n = strftime(out, size, "%Y-%m-%dT%H:%M:%S", &tm);
+	(void)snprintf(out + n, size - n, ".%03dZ", (int)(frac / NS_PER_MS));
+	return out;
+}

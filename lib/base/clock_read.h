@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Reading the clocks. Every wall-clock stamp that twmesh uses, from user space
+ * or from the kernel, passes through this module, so that tests can shift a
+ * process's whole idea of wall time: a time namespace does not move
+ * CLOCK_REALTIME, and libfaketime does not move kernel stamps. The offset
+ * comes from the environment (TWMESH_TEST_CLOCK_OFFSET, seconds with fraction,
+ * signed) or, for steps while running, from a file named by
+ * TWMESH_TEST_CLOCK_FILE that holds such a number and is looked at by
+ * clock_test_poll().
+ */
+#ifndef TWMESH_BASE_CLOCK_READ_H
+#define TWMESH_BASE_CLOCK_READ_H
+
+#include "lib/base/clock.h"
+
+#include <stdbool.h>
+#include <time.h>
+
+/* Both clocks, the wall read between two monotonic reads (their mean). */
+struct clock_pair clock_now(void);
+struct mono clock_mono(void);
+struct wall clock_wall(void);
+
+/* A kernel stamp (CLOCK_REALTIME timespec) as wall time, hook applied. */
+struct wall clock_wall_from_kernel(struct timespec ts);
+
+/*
+ * Asks the kernel about its discipline (ntp_adjtime, modes 0; about 1 us: call
+ * it once a second). max_error_ns is never below floor_ns, since timesyncd and
+ * phc2sys leave maxerror at 0. While unsynchronised it is NS_UNKNOWN.
+ */
+struct clock_quality clock_quality_read(int64_t floor_ns);
+
+/* Test hook: read the environment. Returns false if an offset is set but is
+ * not a number; then nothing changes. */
+bool clock_test_init(void);
+/* Test hook: look at TWMESH_TEST_CLOCK_FILE again. Cheap when unset. */
+void clock_test_poll(void);
+/* The offset in force, ns; 0 in production. */
+int64_t clock_test_offset_ns(void);
+
+/* "2026-11-23T10:02:14.123Z" into out (size at least 32); returns out. */
+char *clock_format_utc(struct wall w, char *out, unsigned size);
+
+#endif

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The measurement engine of one session, without sockets and clocks: it is
+ * told what was sent and what came back, with stamps, and yields one struct
+ * result per interval. meshd's prober and `twmesh ping` drive the same engine.
+ *
+ *   session_slot()      a send slot came up (decides its interval)
+ *   session_sent()      the kernel accepted it      -> outstanding
+ *   session_reply()     a reply was read            -> received, late, dup, ...
+ *   session_advance()   time passed AND the socket was drained: packets older
+ *                       than the loss timeout are lost, intervals close
+ *   session_take()      results that closed, oldest first
+ *
+ * Rules (docs/MEASUREMENT.md): a packet belongs to the interval of its
+ * scheduled send time; an interval closes at its end + loss timeout + 0.5 s;
+ * lateness is judged by stamps; RTT = (T4 - T1) - (T3 - T2) with T4 - T1 in
+ * monotonic time and T3 - T2 accepted only within 0 .. T4 - T1; lost =
+ * forward + backward + undetermined always; a direction is decided per packet
+ * by the receive bitmap, for runs beyond its 64 by the reflector's counters.
+ */
+#ifndef TWMESH_STATS_SESSION_H
+#define TWMESH_STATS_SESSION_H
+
+#include "lib/base/clock.h"
+#include "lib/base/result.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct session_params {
+	uint32_t dst_id, class_id; /* copied into results */
+	int64_t interval_ns;       /* > 0; wall-clock aligned */
+	int64_t loss_timeout_ns;   /* > 0 */
+	int64_t gap_ns;  /* mean time between packets, sizes the window */
+	uint32_t warmup; /* first packets sent but not counted (3) */
+	bool align;      /* false: one single interval until session_finish() */
+};
+
+struct session;
+
+/* NULL when out of memory. `epoch` goes into results (session_set_epoch). */
+struct session *session_new(const struct session_params *p);
+void session_free(struct session *s);
+void session_set_epoch(struct session *s, uint64_t epoch);
+
+/* The sequence number that the next accepted send carries. */
+uint32_t session_next_seq(const struct session *s);
+
+/* A slot scheduled at `sched` came up; opens intervals as needed. */
+void session_slot(struct session *s, struct clock_pair sched);
+/* It was sent at t1 (both clocks; t1_wire as in the packet). Advances the
+ * sequence number. */
+void session_sent(struct session *s, struct clock_pair sched,
+                  struct clock_pair t1, uint64_t t1_wire);
+void session_send_failed(struct session *s, struct clock_pair sched);
+/* Our own socket dropped n packets (SO_RXQ_OVFL): host-limited. */
+void session_local_drops(struct session *s, uint32_t n);
+/* A slot was withheld by the not-a-weapon rule: flags the result. */
+void session_withheld(struct session *s, struct clock_pair sched);
+
+struct session_reply {
+	uint32_t seq, reflector_seq;
+	uint64_t t1_wire; /* must equal the stored one */
+	struct wall t2, t3;
+	struct clock_pair t4;
+	bool t4_is_kernel;
+	int sender_ttl; /* -1 unknown */
+	int ttl;        /* of the reply as received, -1 unknown */
+	int64_t sender_error_ns, reflector_error_ns; /* NS_UNKNOWN */
+	bool sender_synchronised, reflector_synchronised;
+	bool has_bitmap;
+	bool stateful; /* the reflector says it counts for itself */
+	uint64_t instance_id;
+	uint32_t bitmap_highest;
+	uint64_t bitmap;
+	uint32_t bitmap_duplicates, bitmap_received;
+};
+
+enum reply_verdict {
+	REPLY_OK,
+	REPLY_DUPLICATE,
+	REPLY_LATE,    /* after the loss timeout, by the stamps */
+	REPLY_UNKNOWN, /* never sent, or long forgotten */
+	REPLY_ALTERED, /* T1 differs from the stored one: not measured */
+	REPLY_N
+};
+const char *reply_verdict_str(enum reply_verdict v);
+
+/* What one packet measured, for live display. NS_UNKNOWN where not known. */
+struct sample {
+	int64_t rtt_ns, raw_rtt_ns, fwd_ns, bwd_ns;
+	int fwd_hops, bwd_hops; /* -1 unknown */
+	bool counted;           /* false: warm-up */
+};
+/* `out` may be NULL; written for REPLY_OK only. */
+enum reply_verdict session_reply(struct session *s,
+                                 const struct session_reply *r,
+                                 struct sample *out);
+
+/* The socket was drained at `now`. lost (may be NULL) is told each packet that
+ * this call finds lost, with its direction so far. */
+typedef void session_lost_fn(void *arg, uint32_t seq);
+void session_advance(struct session *s, struct clock_pair now,
+                     session_lost_fn *lost, void *arg);
+/* Next instant at which session_advance() has something to do. */
+struct mono session_deadline(const struct session *s);
+/* Closes what is open now (stop, removal, clock step: `flag` is RESULT_PARTIAL
+ * or RESULT_CLOCK_STEP); packets younger than the timeout are not counted as
+ * sent. */
+void session_finish(struct session *s, struct clock_pair now, uint32_t flag);
+/* The oldest closed result; false when none. */
+bool session_take(struct session *s, struct result *out);
+
+bool session_answered(const struct session *s); /* ever, in this session */
+uint32_t session_outstanding(const struct session *s);
+
+#endif

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What every daemon does alike: options, readiness, limits, timer slack.
+ *
+ *   -c, --config FILE   -n (check)   -p (print effective)   --sample-config
+ *   --mdoc-config   --log-level L   --version   --help
+ *
+ * plus the daemon's own long options, which override configuration keys.
+ */
+#ifndef TWMESH_SVC_SVC_H
+#define TWMESH_SVC_SVC_H
+
+#include "lib/svc/conf.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct svc_opt {
+	const char *name; /* long option, without -- */
+	const char *key;  /* configuration key it sets; NULL: a flag below */
+	bool *flag;       /* set to true when given; NULL otherwise */
+	const char *arg;  /* "N", "ADDR", ...; NULL for flags */
+	const char *help;
+};
+
+/* Parses argv, loads the configuration, handles -n, -p, --help and the like
+ * (then exits: 0, or 2 after a clear line). Sets up logging and the clock
+ * hook. The caller owns the conf. `config_default`: used when it exists and no
+ * -c was given. *path_out (may be NULL): the file in use or NULL. */
+struct conf *svc_start(int argc, char **argv, const char *program,
+                       const struct conf_key *table, const struct svc_opt *opts,
+                       const char *config_default, const char **path_out);
+
+/* sd_notify(3) without libsystemd: "READY=1", "STOPPING=1", "RELOADING=1",
+ * "STATUS=..."; nothing when NOTIFY_SOCKET is unset. */
+void svc_notify(const char *state);
+/* Raises RLIMIT_NOFILE to its hard limit; the limit then in force. */
+uint64_t svc_raise_nofile(void);
+/* PR_SET_PDEATHSIG from TWMESH_DIE_WITH_PARENT=1 (demo, tests). */
+void svc_die_with_parent(void);
+
+#endif

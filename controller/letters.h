@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What the controller's three threads write to each other. They share nothing
+ * but mailboxes:
+ *
+ *   bus (libevent, ZeroMQ) ── struct ask ──▶ writer (blocking libpq)
+ *   web (evhttp, admin)    ── struct ask ──▶ writer
+ *   writer ── struct tell ──▶ bus     (state, roster, hello, acks)
+ *   writer ── struct tell ──▶ web     (answers to administration)
+ *
+ * An ask that wants an answer carries a token; the tell repeats it. Letters are
+ * owned by whoever holds them.
+ */
+#ifndef TWMESH_CONTROLLER_LETTERS_H
+#define TWMESH_CONTROLLER_LETTERS_H
+
+#include "lib/base/addr.h"
+#include "lib/base/mailbox.h"
+#include "lib/bus/msg.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define KEY_BYTES 32
+#define FINGERPRINT_CHARS 20 /* "ABCD-EFGH-IJKL-MNOP" and its NUL */
+#define REASON_MAX 256
+
+enum ask_kind {
+	ASK_HELLO,     /* bus: a node with an approved (or first-use) key */
+	ASK_BATCH,     /* bus: store and acknowledge */
+	ASK_HEARTBEAT, /* bus: a node lives (collected, one UPDATE per 2 s) */
+	ASK_BYE,       /* bus: a planned stop */
+	ASK_PENDING,   /* bus: an unknown key knocked */
+	ASK_APPROVE,   /* web: node approve */
+	ASK_REMOVE,    /* web: node remove */
+	ASK_STOP       /* main: store what is there and end */
+};
+
+struct ask_hello {
+	uint8_t key[KEY_BYTES]; /* the CURVE key of this message */
+	struct addr observed;   /* the connection's remote address */
+	bool first_use_ok;      /* loopback listener in trust-first-use mode */
+	struct msg_hello hello; /* owned */
+};
+
+struct ask_batch {
+	uint32_t node_id;
+	int64_t clock_offset_ns; /* node - controller, estimate; NS_UNKNOWN */
+	struct wall received;    /* controller's clock */
+	struct msg_batch batch;  /* owned */
+};
+
+struct ask_heartbeat {
+	uint32_t node_id;
+	struct wall received;
+	int64_t clock_offset_ns; /* NS_UNKNOWN while not estimated */
+	struct msg_heartbeat hb;
+};
+
+struct ask_pending {
+	uint8_t key[KEY_BYTES];
+	struct addr from;
+};
+
+struct ask_approve {
+	char fingerprint[FINGERPRINT_CHARS]; /* as typed, '-' optional */
+	char name[NAME_MAX_CHARS + 1];
+	char site[NAME_MAX_CHARS + 1];      /* "" : unchanged or the name */
+	bool replace;                       /* a re-imaged node's new key */
+	struct addr consent[MSG_ADDRS_MAX]; /* addresses consented to */
+	size_t consent_n;
+};
+
+struct ask {
+	struct letter letter;
+	enum ask_kind kind;
+	uint64_t token; /* bus: the connection; web: the request */
+	union {
+		struct ask_hello hello;
+		struct ask_batch batch;
+		struct ask_heartbeat heartbeat;
+		struct ask_pending pending;
+		struct ask_approve approve;
+		struct {
+			uint32_t node_id;
+		} bye;
+		struct {
+			char name[NAME_MAX_CHARS + 1];
+		} remove;
+	} u;
+};
+void ask_free(struct ask *a); /* with what it owns; NULL is allowed */
+
+enum tell_kind {
+	TELL_DATABASE, /* to both: the database is there, or away since */
+	TELL_ROSTER,   /* to bus: a new epoch, whole, and who may connect */
+	TELL_HELLO,    /* to bus: the answer to ASK_HELLO */
+	TELL_ACK,      /* to bus: after COMMIT */
+	TELL_ADMIN     /* to web: the answer to ASK_APPROVE, ASK_REMOVE */
+};
+
+/* A key that may pass the handshake, and who it is. */
+struct member {
+	uint8_t key[KEY_BYTES];
+	uint32_t node_id;
+	char name[NAME_MAX_CHARS + 1];
+};
+
+struct tell {
+	struct letter letter;
+	enum tell_kind kind;
+	uint64_t token;
+	union {
+		struct {
+			bool ok;
+			struct id16 instance_id, incarnation_id;
+			struct wall since;
+			char reason[REASON_MAX];
+		} database;
+		struct {
+			struct roster roster;  /* owned */
+			struct member *member; /* owned */
+			size_t member_n;
+		} roster;
+		struct {
+			bool accepted;
+			uint8_t key[KEY_BYTES];
+			uint32_t node_id;
+			uint64_t ledger_next_seq;
+			char reason[REASON_MAX]; /* of a refusal */
+		} hello;
+		struct {
+			uint32_t node_id;
+			struct id16 spool_id;
+			uint64_t seq;
+			enum ack_status status;
+			char reason[REASON_MAX];
+		} ack;
+		struct {
+			int status; /* HTTP: 200, 400, 404, 409, 503 */
+			uint32_t node_id;
+			char name[NAME_MAX_CHARS + 1];
+			char reason[REASON_MAX];
+		} admin;
+	} u;
+};
+void tell_free(struct tell *t);
+
+#endif

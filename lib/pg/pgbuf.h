@@ -11,6 +11,7 @@
 
 #include "lib/base/clock.h"
 
+#include <endian.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -52,21 +53,21 @@ uint8_t *pgbuf_room(struct pgbuf *b, size_t n);
 static inline void
 pg_store16(uint8_t *p, uint16_t v)
 {
-	v = __builtin_bswap16(v);
+	v = htobe16(v);
 	memcpy(p, &v, sizeof(v));
 }
 
 static inline void
 pg_store32(uint8_t *p, uint32_t v)
 {
-	v = __builtin_bswap32(v);
+	v = htobe32(v);
 	memcpy(p, &v, sizeof(v));
 }
 
 static inline void
 pg_store64(uint8_t *p, uint64_t v)
 {
-	v = __builtin_bswap64(v);
+	v = htobe64(v);
 	memcpy(p, &v, sizeof(v));
 }
 
@@ -90,8 +91,7 @@ struct wall pg_us_to_wall(int64_t us);           /* saturates */
 void pgbuf_array(struct pgbuf *b, uint32_t elem, size_t n);
 
 /*
- * Reading a one-dimensional binary array. Elements of fixed size (1, 2, 4, 8)
- * are written to out[i * stride ...]; see pgarray_read_* in pgbuf.c.
+ * Reading a one-dimensional binary array, element by element.
  */
 struct pgarray {
 	const uint8_t *p; /* borrowed: next element */

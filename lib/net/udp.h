@@ -45,6 +45,7 @@ struct udp_packet {
 	struct mono mono;  /* the same instant */
 	enum stamp_source stamp;
 	bool truncated; /* longer than the buffer: drop it */
+	bool group;     /* sent to a multicast or broadcast address */
 	size_t len;
 	uint8_t *data; /* borrowed from the batch, until the next call */
 };

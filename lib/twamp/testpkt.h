@@ -79,7 +79,8 @@ enum test_err {
 };
 const char *test_err_str(enum test_err e);
 
-/* len >= 14; ssid is read only from 44 octets up. */
+/* len >= 14. The SSID is read from 44 octets up, and only if the 28 octets
+ * behind it are zero: in TWAMP padding there is none. */
 enum test_err test_request_decode(const uint8_t *buf, size_t len,
                                   struct test_request *out)
     __attribute__((warn_unused_result));
@@ -118,8 +119,10 @@ struct test_reflection {
  * Turns the request in `req` (len octets) into the reply of exactly the same
  * length in `out` (which may not overlap): base, then TLVs with U set on
  * unknown types, M on a malformed one and the rest copied (RFC 8972 4), or
- * TWAMP padding copied as it is. len >= 44; from 41 to 43 the reply ends
- * early. Writes every octet.
+ * TWAMP padding copied as it is. TWAMP padding
+ * moves up behind the reply's 41 octets (RFC 5357 4.2.1); STAMP keeps every
+ * octet in its place. len >= 44; from 41 to 43 the reply ends early. Writes
+ * every octet.
  */
 void test_reflect(const uint8_t *req, size_t len,
                   const struct test_reflection *r, uint8_t *out);
@@ -133,7 +136,9 @@ struct tlv {
 	const uint8_t *value; /* borrowed from the packet */
 };
 struct rcursor;
-/* The next TLV; false at the end or at a malformed one (*malformed says). */
+/* The next TLV; false at the end or at a malformed one (*malformed says: its
+ * length runs past the packet). Type 0 and fewer octets than a header are
+ * padding, and the end. */
 bool tlv_next(struct rcursor *c, struct tlv *out, bool *malformed);
 
 #endif

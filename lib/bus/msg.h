@@ -3,9 +3,10 @@
  * Messages of the mesh protocol as plain structs, and their coding. The
  * generated protobuf-c structs never leave lib/bus. msg_decode() validates
  * every field (lengths, ranges, names, clean text, equal column lengths, known
- * enums) and unpacks under an allocation budget of 8 x the message's size, at
- * most 16 MB, so that a bomb of empty submessages is refused instead of
- * obeyed. Columns of unknown metrics are skipped: a newer node may send them.
+ * enums) and unpacks under an allocation budget of 8 x the message's size (at
+ * least 1 MiB, at most 16 MiB), so that a bomb of empty submessages is refused
+ * instead of obeyed. Columns of unknown metrics are skipped: a newer node may
+ * send them.
  */
 #ifndef TWMESH_BUS_MSG_H
 #define TWMESH_BUS_MSG_H
@@ -124,8 +125,8 @@ struct roster_delta {
 	uint32_t *removed; /* owned */
 	size_t removed_n;
 };
-/* r becomes d's epoch. False (r unchanged) when r->epoch != d->from_epoch or
- * out of memory. */
+/* r becomes d's epoch. False (r unchanged) when r->epoch != d->from_epoch,
+ * more than MSG_NODES_MAX nodes, or out of memory. */
 bool roster_apply(struct roster *r, const struct roster_delta *d)
     __attribute__((warn_unused_result));
 
@@ -214,7 +215,7 @@ enum msg_err {
 	MSG_OK,
 	MSG_ERR_TOO_LONG, /* over MSG_MAX_BYTES */
 	MSG_ERR_BUDGET,   /* would need more memory than its budget */
-	MSG_ERR_FORMAT,   /* not this protobuf */
+	MSG_ERR_FORMAT,   /* not this protobuf, or a required field is absent */
 	MSG_ERR_VERSION,  /* another version */
 	MSG_ERR_FIELD,    /* a field is missing, out of range or unclean */
 	MSG_ERR_MEMORY

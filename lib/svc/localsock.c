@@ -392,7 +392,7 @@ localsock_ask(const char *path, const char *request, int timeout_ms)
 		return NULL;
 	if (connect(fd, (const struct sockaddr *)&sa, sizeof(sa)) == 0 &&
 	    send_all(fd, request, n, deadline) &&
-	    (n == 0 || request[n - 1] == '\n' ||
+	    ((n > 0 && request[n - 1] == '\n') ||
 	     send_all(fd, "\n", 1, deadline)))
 		text = read_all(fd, deadline);
 	saved = errno;

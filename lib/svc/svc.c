@@ -30,6 +30,7 @@ enum {
 };
 
 #define COMMON_N 8
+#define OWN_MAX 32
 
 static const struct option common[COMMON_N] = {
     {"config", required_argument, NULL, 'c'},
@@ -89,23 +90,21 @@ exit_printed(void)
 	exit(0);
 }
 
-static struct option *
+/* For getopt_long: the common options, then the daemon's own. */
+static const struct option *
 long_options(const struct svc_opt *opts)
 {
+	static struct option o[COMMON_N + OWN_MAX + 1];
 	size_t n = 0;
-	struct option *o;
 
-	while (opts && opts[n].name)
-		n++;
-	o = calloc(COMMON_N + n + 1, sizeof(*o));
-	if (!o)
-		die("out of memory");
 	memcpy(o, common, sizeof(common));
-	for (size_t i = 0; i < n; i++) {
-		o[COMMON_N + i].name = opts[i].name;
-		o[COMMON_N + i].has_arg =
-		    opts[i].arg ? required_argument : no_argument;
-		o[COMMON_N + i].val = OPT_OWN + (int)i;
+	for (; opts && opts[n].name; n++) {
+		if (n == OWN_MAX)
+			bug("svc: more than %d options", OWN_MAX);
+		o[COMMON_N + n].name = opts[n].name;
+		o[COMMON_N + n].has_arg =
+		    opts[n].arg ? required_argument : no_argument;
+		o[COMMON_N + n].val = OPT_OWN + (int)n;
 	}
 	return o;
 }
@@ -175,7 +174,7 @@ parse_options(int argc, char **argv, struct cmdline *l, const char *program,
               const struct conf_key *table, const struct svc_opt *opts,
               const char *config_default)
 {
-	struct option *lo = long_options(opts);
+	const struct option *lo = long_options(opts);
 	int c;
 
 	opterr = 0;
@@ -192,7 +191,6 @@ parse_options(int argc, char **argv, struct cmdline *l, const char *program,
 	if (optind < argc)
 		die("expected options only (see --help), found '%s'",
 		    argv[optind]);
-	free(lo);
 }
 
 struct conf *

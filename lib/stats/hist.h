@@ -36,11 +36,24 @@ uint64_t hist_bucket_low_ns(size_t bucket); /* first value of the bucket */
 uint64_t hist_bucket_width_ns(size_t bucket);
 
 /*
- * Wire form, version 1: version octet, base as zigzag varint, then pairs of
- * (gap to the next used bucket, count) as varints. Returns the octets written,
- * or 0 when `size` is too small (nothing usable is written then).
+ * Wire form, version 1: version octet, base as zigzag varint (LEB128, at most
+ * 64 bits, shortest form), then per used bucket, in rising order, two varints:
+ * the number of unused buckets skipped since the one before (or since the
+ * start), and the count (1 .. 2^32-1). Returns the octets written, or 0 when
+ * `size` is too small (nothing usable is written then).
  */
 size_t hist_encode(const struct hist *h, uint8_t *out, size_t size);
+/*
+ * The same, made to fit: while it is too long, neighbouring buckets are
+ * grouped by 2, 4, .. 32, each group counted in its middle bucket (bucket 0
+ * stays), which doubles the relative error each time (1.6, 3.1, 6.3 .. 50 %).
+ * A distribution that wide is still shown whole, with its tail, instead of
+ * being dropped. Fits always from HIST_FIT_MIN octets up.
+ */
+#define HIST_FIT_MIN 512
+size_t hist_encode_fit(struct hist *h, uint8_t *out, size_t size);
+/* Groups buckets by 2^log2, log2 in 1 .. HIST_SUB_BITS. */
+void hist_coarsen(struct hist *h, unsigned log2);
 /* False, h cleared, on anything malformed. */
 bool hist_decode(const uint8_t *bytes, size_t len, struct hist *h)
     __attribute__((warn_unused_result));

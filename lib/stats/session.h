@@ -35,6 +35,7 @@ struct session_params {
 	int64_t gap_ns;  /* mean time between packets, sizes the window */
 	uint32_t warmup; /* first packets sent but not counted (3) */
 	bool align;      /* false: one single interval until session_finish() */
+	uint32_t first_seq; /* 0, except in tests of the wrap */
 };
 
 struct session;
@@ -47,7 +48,13 @@ void session_set_epoch(struct session *s, uint64_t epoch);
 /* The sequence number that the next accepted send carries. */
 uint32_t session_next_seq(const struct session *s);
 
-/* A slot scheduled at `sched` came up; opens intervals as needed. */
+/*
+ * A slot scheduled at `sched` came up; opens intervals as needed. A slot that
+ * was missed is told here too, and then neither sent nor failed. Every call
+ * with a clock_pair also looks for a step of the wall clock against the
+ * monotonic one (over 10 ms): that cuts the running interval, flagged
+ * RESULT_CLOCK_STEP; the next one begins at the step.
+ */
 void session_slot(struct session *s, struct clock_pair sched);
 /* It was sent at t1 (both clocks; t1_wire as in the packet). Advances the
  * sequence number. */
@@ -105,9 +112,10 @@ void session_advance(struct session *s, struct clock_pair now,
                      session_lost_fn *lost, void *arg);
 /* Next instant at which session_advance() has something to do. */
 struct mono session_deadline(const struct session *s);
-/* Closes what is open now (stop, removal, clock step: `flag` is RESULT_PARTIAL
- * or RESULT_CLOCK_STEP); packets younger than the timeout are not counted as
- * sent. */
+/* Closes what is open now (stop, removal): `flag` goes into results whose
+ * interval is not over, and RESULT_PARTIAL into all that end up shorter;
+ * packets younger than the timeout are not counted as scheduled and sent. The
+ * session may go on afterwards. */
 void session_finish(struct session *s, struct clock_pair now, uint32_t flag);
 /* The oldest closed result; false when none. */
 bool session_take(struct session *s, struct result *out);

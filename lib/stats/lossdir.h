@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The direction of each loss, from what the reflector says it received.
+ *
+ * A reply carries the reflector's bitmap of the last 64 sequence numbers up to
+ * `highest`, and how many packets of the session it received, copies apart.
+ *   - a bit that is set, in any reply: the packet reached the reflector, so
+ *     its loss was backward. That is final.
+ *   - a bit that is clear, in a later reply: it did not, so forward, unless a
+ *     later bitmap still shows it (it was overtaken by 64 packets at most).
+ *   - packets older than the bitmap and newer than the `highest` of the reply
+ *     before: the difference of the counters says how many of them arrived. If
+ *     none or all, each is decided; if some, only their numbers are, and that
+ *     only when the whole gap lies in one open interval. Otherwise they stay
+ *     undetermined.
+ * A reflector that starts anew (another instance id, or its counter fell back:
+ * it forgot the session) knows nothing of the time before the first packet it
+ * shows; clear bits before that one mean nothing, and no counters are compared
+ * across it. The same holds for the first reply of a session.
+ */
+#ifndef TWMESH_STATS_LOSSDIR_H
+#define TWMESH_STATS_LOSSDIR_H
+
+#include "lib/stats/interval.h"
+#include "lib/stats/seqwin.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define LOSSDIR_BITS 64
+
+struct lossdir {
+	bool valid; /* the fields below hold */
+	uint64_t instance_id;
+	uint32_t highest;  /* of the latest reply, by it */
+	uint32_t distinct; /* packets received by then, without copies */
+	uint32_t floor;    /* first packet this instance is known to have */
+	bool has_old;
+	uint64_t old_instance_id; /* before the restart: stragglers */
+};
+
+struct lossdir_report {
+	uint64_t instance_id, bitmap;
+	uint32_t highest, distinct;
+};
+
+/* Is the report possible for the reply to packet `seq`? Nothing of a report
+ * that is not may be used. */
+bool lossdir_plausible(const struct lossdir_report *r, const struct seqwin *w,
+                       uint32_t seq);
+/* `open`: the session's open intervals. */
+void lossdir_learn(struct lossdir *d, struct seqwin *w, struct interval *open,
+                   const struct lossdir_report *r);
+/* The reflector answers without state: what was known is void. */
+void lossdir_forget(struct lossdir *d, struct interval *open);
+/* p is about to leave the window. */
+void lossdir_evict(const struct lossdir *d, struct pkt *p);
+
+/* Books p as lost, in the direction known so far; and takes that back. */
+void lossdir_lost(struct pkt *p);
+void lossdir_unlost(struct pkt *p);
+
+#endif

@@ -137,13 +137,13 @@ class Daemon:
             return m
         return wait_until(f"'{pattern}' in the log of {self.name}", look, timeout * SLOW, 0.05)
 
-    def signal(self, sig):
+    def send(self, sig):
         if self.alive():
             os.kill(self.proc.pid, sig)
 
     def kill(self):
         """kill -9, as a power cut would."""
-        self.signal(signal.SIGKILL)
+        self.send(signal.SIGKILL)
         if self.proc:
             self.proc.wait()
 
@@ -151,7 +151,7 @@ class Daemon:
         """A planned stop; the exit status."""
         if not self.proc:
             return None
-        self.signal(sig)
+        self.send(sig)
         try:
             return self.proc.wait(timeout * SLOW)
         except subprocess.TimeoutExpired:
@@ -402,7 +402,7 @@ class Mesh:
         faults = []
         try:
             for d in self.all_daemons():
-                d.signal(signal.SIGTERM)
+                d.send(signal.SIGTERM)
             for d in self.all_daemons():
                 try:
                     d.stop()

@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""`twmesh ping` against a live reflector: lines, summary, JSON, status."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+
+import meshlib
+import pytest
+from test_reflector import free_port, reflector
+
+
+def ping(*args, **kw):
+    return meshlib.run(meshlib.prog("twmesh"), "ping", *args, **kw)
+
+
+@pytest.fixture(scope="module")
+def port():
+    with reflector(conf="rate_limit_pps = 0\n") as (p, _, _):
+        yield p
+
+
+@pytest.mark.parametrize("target", ["127.0.0.1:{}", "[::1]:{}", "localhost:{}"])
+def test_prints_a_line_per_packet_and_a_summary(port, target):
+    done = ping("-c", "5", "-i", "0.02", target.format(port))
+    assert done.returncode == 0, done.stderr
+    assert len(re.findall(r"(?m)^.*seq=?\s*\d+.*$", done.stdout)) == 5, done.stdout
+    assert re.search(r"5 .*sent", done.stdout) or re.search(r"sent\D*5", done.stdout), done.stdout
+    assert "p99" in done.stdout or "p50" in done.stdout
+
+
+def test_quiet_prints_only_the_summary(port):
+    done = ping("-c", "3", "-i", "0.02", "--quiet", f"127.0.0.1:{port}")
+    assert done.returncode == 0
+    assert not re.search(r"(?m)^.*seq=?\s*\d+.*ms$", done.stdout), done.stdout
+
+
+def test_json_is_one_document_with_every_number(port):
+    done = ping("-c", "20", "-i", "0.01", "--json", f"127.0.0.1:{port}")
+    assert done.returncode == 0, done.stderr
+    doc = json.loads(done.stdout)
+    text = json.dumps(doc)
+    assert doc["sent"] == 20 and doc["received"] == 20 and doc["lost"] == 0, doc
+    for word in ("rtt", "jitter", "lost_fwd", "lost_bwd", "hops"):
+        assert word in text, f"{word} in {text}"
+
+
+@pytest.mark.parametrize("size", [44, 128, 1472])
+@pytest.mark.parametrize("dscp", [0, 46])
+def test_sizes_and_dscp(port, size, dscp):
+    done = ping("-c", "2", "-i", "0.01", "-s", size, "--dscp", dscp, f"127.0.0.1:{port}")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_family_can_be_forced(port):
+    assert ping("-4", "-c", "1", f"localhost:{port}").returncode == 0
+    assert ping("-6", "-c", "1", f"localhost:{port}").returncode == 0
+
+
+def test_nobody_there_is_status_1_with_full_loss():
+    done = ping("-c", "2", "-i", "0.05", f"127.0.0.1:{free_port()}", timeout=20)
+    assert done.returncode == 1
+    assert "100" in done.stdout, done.stdout
+    done = ping("-c", "2", "-i", "0.05", "--json", f"127.0.0.1:{free_port()}", timeout=20)
+    doc = json.loads(done.stdout)
+    assert done.returncode == 1 and doc["received"] == 0 and doc["lost"] == 2
+
+
+def test_ctrl_c_still_prints_the_summary(port):
+    p = subprocess.Popen([meshlib.prog("twmesh"), "ping", "-i", "0.05", f"127.0.0.1:{port}"],
+                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    time.sleep(0.6 * meshlib.SLOW)
+    p.send_signal(signal.SIGINT)
+    out, err = p.communicate(timeout=10 * meshlib.SLOW)
+    assert p.returncode == 0, err
+    assert re.search(r"sent", out) and "p50" in out, out
+
+
+def test_direction_of_loss_is_a_fact():
+    """nftables drops every tenth request on its way: all loss is forward."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root: nftables in a network namespace")
+    with Namespaces() as ns, ns.reflector():
+        ns.drop("udp dport 8862 numgen inc mod 10 0 drop", hook="input")
+        done = ns.ping("-c", "100", "-i", "0.01", "--json", "10.9.8.2:8862")
+        doc = json.loads(done.stdout)
+        assert doc["lost"] == 10 and doc["lost_fwd"] == 10 and doc["lost_bwd"] == 0, doc
+        ns.drop("udp sport 8862 numgen inc mod 10 0 drop", hook="output")
+        doc = json.loads(ns.ping("-c", "100", "-i", "0.01", "--json", "10.9.8.2:8862").stdout)
+        assert doc["lost"] == doc["lost_bwd"] == 10 and doc["lost_fwd"] == 0, doc
+
+
+class Namespaces:
+    """Two network namespaces and a veth between them: A 10.9.8.1, B .2."""
+
+    def __init__(self):
+        self.a, self.b = f"twa{os.getpid()}", f"twb{os.getpid()}"
+
+    def sh(self, *argv):
+        done = meshlib.run(*argv)
+        assert done.returncode == 0, (argv, done.stderr)
+
+    def __enter__(self):
+        for ns in (self.a, self.b):
+            self.sh("ip", "netns", "add", ns)
+            self.sh("ip", "-n", ns, "link", "set", "lo", "up")
+        self.sh("ip", "-n", self.a, "link", "add", "v", "type", "veth", "peer", "name", "v", "netns", self.b)
+        for ns, addr in ((self.a, "10.9.8.1/24"), (self.b, "10.9.8.2/24")):
+            self.sh("ip", "-n", ns, "addr", "add", addr, "dev", "v")
+            self.sh("ip", "-n", ns, "link", "set", "v", "up")
+        return self
+
+    def __exit__(self, *_):
+        for ns in (self.a, self.b):
+            meshlib.run("ip", "netns", "del", ns)
+
+    def drop(self, rule, hook):
+        """The only rule in B."""
+        meshlib.run("ip", "netns", "exec", self.b, "nft", "flush", "ruleset")
+        done = meshlib.run("ip", "netns", "exec", self.b, "nft", "-f", "-", stdin=(
+            f"table inet t {{ chain c {{ type filter hook {hook} priority 0;\n{rule}\n}} }}\n"))
+        assert done.returncode == 0, done.stderr
+
+    def reflector(self):
+        import contextlib
+        import shutil
+        import tempfile
+        @contextlib.contextmanager
+        def live():
+            d = tempfile.mkdtemp(prefix="twn", dir="/tmp")
+            r = meshlib.Daemon("reflector", [
+                "ip", "netns", "exec", self.b, meshlib.prog("twmesh-reflector"), "--address", "10.9.8.2",
+                "--port", "8862", "--socket", d + "/r.sock"], d + "/r.log").start()
+            try:
+                meshlib.wait_until("it answers", lambda: self.ping(
+                    "-c", "1", "10.9.8.2:8862").returncode == 0, 10)
+                yield r
+            finally:
+                r.stop()
+                shutil.rmtree(d)
+        return live()
+
+    def ping(self, *args):
+        return meshlib.run("ip", "netns", "exec", self.a, meshlib.prog("twmesh"), "ping", *args)

@@ -1,0 +1,408 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "reflector/server.h"
+
+#include "lib/base/clock_read.h"
+#include "lib/base/log.h"
+#include "lib/svc/localsock.h"
+#include "lib/svc/svc.h"
+#include "lib/twamp/ntp64.h"
+#include "reflector/verbs.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Batches read from one socket before the others get their turn. */
+#define BATCHES_PER_TURN 16
+#define LOCAL_SOCKET_MODE 0660
+/* Buffers start a cache line further than a power of two would have them. */
+#define BUF_STRIDE (TEST_BUF_MAX + 64)
+
+struct endpoint {
+	struct server *server; /* borrowed */
+	struct addr local;     /* with port */
+	bool wildcard;
+	int fd;
+	struct event *event; /* owned */
+	uint32_t drops;      /* running count of the kernel's (SO_RXQ_OVFL) */
+};
+
+struct server {
+	struct reflect reflect;
+	int64_t clock_floor_ns;
+	struct endpoint ep[SERVER_ADDRESSES_MAX];
+	size_t ep_n;
+	struct udp_rx *rx;       /* owned, shared by the endpoints */
+	uint8_t *tx;             /* owned: SERVER_SUB_BATCH buffers */
+	struct event_base *base; /* owned */
+	struct event *second;    /* owned */
+	struct event *sig[3];    /* owned */
+	struct localsock *local; /* owned; NULL: none */
+	struct log_limit drops_log, full_log, send_log;
+	uint64_t drops_seen, full_seen; /* by on_second() */
+};
+
+/* --- packets ------------------------------------------------------------ */
+
+/* Sub-batch of replies being built. */
+struct replies {
+	struct udp_send send[SERVER_SUB_BATCH];
+	int n;
+};
+
+static void
+log_send_failure(struct server *s, const struct udp_send *send, int error)
+{
+	char to[ADDR_TEXT_MAX];
+	uint64_t held;
+
+	if (log_limit_ok(&s->send_log, clock_mono(), &held))
+		log_warn("reply to %s: %s (and %" PRIu64 " others before)",
+		         addr_format(&send->dst, to), strerror(-error), held);
+}
+
+static void
+send_replies(struct endpoint *ep, struct replies *r)
+{
+	struct server *s = ep->server;
+	const uint64_t t3 = r->n ? ntp64_from_wall(clock_wall()) : 0;
+	int done = 0;
+
+	for (int i = 0; i < r->n; i++) {
+		/* the tx buffer itself: send[].data is its const view */
+		test_reply_set_t3(s->tx + (size_t)i * BUF_STRIDE, t3);
+	}
+	while (done < r->n) {
+		const int rc =
+		    udp_send_batch(ep->fd, r->send + done, r->n - done);
+
+		if (rc > 0) {
+			s->reflect.counters.count[COUNT_REPLIES] +=
+			    (uint64_t)rc;
+			done += rc;
+			continue;
+		}
+		s->reflect.counters.count[COUNT_SEND_FAILED]++;
+		log_send_failure(s, &r->send[done], rc);
+		done++; /* that one; the others may have better luck */
+	}
+	r->n = 0;
+}
+
+/* Where and how a reply goes: back, from the address that was asked. */
+static void
+address_reply(const struct endpoint *ep, const struct udp_packet *p,
+              struct udp_send *out)
+{
+	const bool link_local = addr_family(&p->src) == AF_INET6 &&
+	                        IN6_IS_ADDR_LINKLOCAL(&p->src.u.v6.sin6_addr);
+	/* DSCP as received; ECN is the path's, not ours to repeat */
+	const int tos = p->tos > 0 ? p->tos & 0xfc : 0;
+
+	out->dst = p->src;
+	if (ep->wildcard)
+		out->local = p->local;
+	else
+		out->local.len = 0;
+	out->ifindex = link_local ? p->ifindex : 0;
+	out->tos = tos ? tos : -1;
+}
+
+static void
+answer_batch(struct endpoint *ep, int n)
+{
+	struct server *s = ep->server;
+	struct replies r;
+
+	r.n = 0;
+	for (int i = 0; i < n; i++) {
+		const struct udp_packet *p = udp_rx_packet(s->rx, i);
+		struct udp_send *out = &r.send[r.n];
+		uint8_t *buf = s->tx + (size_t)r.n * BUF_STRIDE;
+
+		if (reflect_packet(&s->reflect, p, buf) != DROP_NONE)
+			continue;
+		address_reply(ep, p, out);
+		out->data = buf;
+		out->len = p->len;
+		if (++r.n == SERVER_SUB_BATCH)
+			send_replies(ep, &r);
+	}
+	send_replies(ep, &r);
+}
+
+static void
+on_readable(evutil_socket_t fd, short what, void *arg)
+{
+	struct endpoint *ep = arg;
+	struct server *s = ep->server;
+
+	(void)what;
+	for (int i = 0; i < BATCHES_PER_TURN; i++) {
+		uint32_t drops = ep->drops;
+		/* an error is one packet's (ICMP), the next call goes on */
+		const int n = udp_rx_batch(fd, s->rx, &drops);
+
+		if (n <= 0)
+			break;
+		s->reflect.counters.count[COUNT_KERNEL_DROPS] +=
+		    drops - ep->drops; /* modulo 2^32, as it runs */
+		ep->drops = drops;
+		answer_batch(ep, n);
+		if (n < UDP_BATCH)
+			break;
+	}
+}
+
+/* --- the clock, and what is said once in a while ------------------------ */
+
+static void
+tell(struct log_limit *l, uint64_t now, uint64_t *seen, struct mono at,
+     const char *what)
+{
+	uint64_t held;
+
+	if (now == *seen || !log_limit_ok(l, at, &held))
+		return;
+	log_warn("%" PRIu64 " %s", now - *seen, what);
+	*seen = now;
+}
+
+static void
+on_second(evutil_socket_t fd, short what, void *arg)
+{
+	struct server *s = arg;
+	const uint64_t *count = s->reflect.counters.count;
+	const struct mono now = clock_mono();
+
+	(void)fd;
+	(void)what;
+	clock_test_poll();
+	s->reflect.error_estimate =
+	    errest_encode(clock_quality_read(s->clock_floor_ns), false);
+	if (s->reflect.sessions)
+		s->reflect.counters.count[COUNT_EXPIRED] +=
+		    rsession_expire(s->reflect.sessions, now);
+	tell(&s->drops_log, count[COUNT_KERNEL_DROPS], &s->drops_seen, now,
+	     "packets were lost for want of receive buffer (this host's fault, "
+	     "not the network's)");
+	tell(&s->full_log, count[COUNT_TABLE_FULL], &s->full_seen, now,
+	     "requests were answered without state: the session table is full "
+	     "(session_max)");
+}
+
+static void
+log_counters(const struct server *s)
+{
+	const struct counters *c = &s->reflect.counters;
+	char line[512];
+	size_t at = 0;
+
+	log_info("received %" PRIu64 ", replied %" PRIu64 " (stateless %" PRIu64
+	         ", table full %" PRIu64 "), duplicates %" PRIu64
+	         ", sessions %zu (opened %" PRIu64 ", expired %" PRIu64
+	         ", evicted %" PRIu64 ")",
+	         c->count[COUNT_RECEIVED], c->count[COUNT_REPLIES],
+	         c->count[COUNT_STATELESS], c->count[COUNT_TABLE_FULL],
+	         c->count[COUNT_DUPLICATES],
+	         s->reflect.sessions ? rsession_count(s->reflect.sessions)
+	                             : (size_t)0,
+	         c->count[COUNT_OPENED], c->count[COUNT_EXPIRED],
+	         c->count[COUNT_EVICTED]);
+	for (unsigned i = DROP_NONE + 1; i < DROP_N; i++) {
+		const int n =
+		    snprintf(line + at, sizeof(line) - at, ", %s %" PRIu64,
+		             drop_str((enum drop)i), c->drop[i]);
+
+		if (n < 0 || (size_t)n >= sizeof(line) - at)
+			break;
+		at += (size_t)n;
+	}
+	log_info("dropped %" PRIu64 " (%s), kernel drops %" PRIu64
+	         ", send failed %" PRIu64 ", user stamps %" PRIu64,
+	         counters_dropped(c), at ? line + 2 : "",
+	         c->count[COUNT_KERNEL_DROPS], c->count[COUNT_SEND_FAILED],
+	         c->count[COUNT_USER_STAMPS]);
+}
+
+static void
+on_signal(evutil_socket_t sig, short what, void *arg)
+{
+	struct server *s = arg;
+
+	(void)what;
+	if (sig == SIGUSR1) {
+		log_counters(s);
+		return;
+	}
+	svc_notify("STOPPING=1");
+	log_info("stopping (%s)", sig == SIGTERM ? "SIGTERM" : "SIGINT");
+	(void)event_base_loopbreak(s->base);
+}
+
+/* --- opening ------------------------------------------------------------ */
+
+static const char *
+advice(int error, uint16_t port)
+{
+	switch (-error) {
+	case EACCES:
+	case EPERM:
+		return port < 1024
+		           ? "ports below 1024 need CAP_NET_BIND_SERVICE "
+		             "(root, "
+		             "or the systemd unit); for a trial: --port 8862"
+		           : "forbidden by this system";
+	case EADDRINUSE:
+		return "another program, perhaps another reflector, has this "
+		       "port; stop it or use --port";
+	case EADDRNOTAVAIL:
+		return "no interface of this host has that address; see "
+		       "--address";
+	case EAFNOSUPPORT:
+		return "this kernel does not speak that protocol; see "
+		       "--address";
+	default:
+		return "see --address and --port";
+	}
+}
+
+/* False when a wildcard's protocol is switched off on this host: the other
+ * one may do. */
+static bool
+open_endpoint(struct server *s, const struct addr *a)
+{
+	const struct udp_opts opts = {.ttl = 255};
+	struct endpoint *ep = &s->ep[s->ep_n];
+	char text[ADDR_TEXT_MAX];
+	int granted = 0;
+
+	*ep = (struct endpoint){
+	    .server = s, .local = *a, .wildcard = addr_is_any(a)};
+	ep->fd = udp_open(a, &opts, &granted);
+	addr_format(a, text);
+	if (ep->fd < 0) {
+		if (ep->wildcard &&
+		    (ep->fd == -EAFNOSUPPORT || ep->fd == -EADDRNOTAVAIL)) {
+			log_warn("no listening on %s: %s", text,
+			         strerror(-ep->fd));
+			return false;
+		}
+		die("cannot listen on UDP %s: %s (%s)", text, strerror(-ep->fd),
+		    advice(ep->fd, addr_port(a)));
+	}
+	ep->event =
+	    event_new(s->base, ep->fd, EV_READ | EV_PERSIST, on_readable, ep);
+	if (!ep->event || event_add(ep->event, NULL) != 0)
+		die("out of memory");
+	s->ep_n++;
+	log_info("listening on UDP %s, receive buffer %d kB", text,
+	         granted / 1024);
+	if (granted < UDP_RCVBUF_BYTES)
+		log_warn("receive buffer of %s: asked for %d kB, granted %d "
+		         "kB; bursts may be lost (raise net.core.rmem_max)",
+		         text, UDP_RCVBUF_BYTES / 1024, granted / 1024);
+	return true;
+}
+
+static void
+open_local(struct server *s, const struct server_conf *conf)
+{
+	int error = 0;
+
+	if (conf->socket[0] == '\0')
+		return;
+	s->local = localsock_listen(s->base, conf->socket, LOCAL_SOCKET_MODE,
+	                            verbs_answer, &s->reflect, &error);
+	if (s->local)
+		return;
+	if (!conf->socket_optional)
+		die("cannot listen on local socket %s: %s (see --socket)",
+		    conf->socket, strerror(-error));
+	log_warn("no local socket %s: %s; counters only by SIGUSR1, no "
+	         "reserved slots (see --socket)",
+	         conf->socket, strerror(-error));
+}
+
+static void
+open_events(struct server *s)
+{
+	static const int signals[3] = {SIGTERM, SIGINT, SIGUSR1};
+	const struct timeval second = {1, 0};
+
+	s->second = event_new(s->base, -1, EV_PERSIST, on_second, s);
+	if (!s->second || event_add(s->second, &second) != 0)
+		die("out of memory");
+	for (unsigned i = 0; i < 3; i++) {
+		s->sig[i] = event_new(s->base, signals[i],
+		                      EV_SIGNAL | EV_PERSIST, on_signal, s);
+		if (!s->sig[i] || event_add(s->sig[i], NULL) != 0)
+			die("out of memory");
+	}
+}
+
+struct server *
+server_new(const struct server_conf *conf)
+{
+	struct server *s = calloc(1, sizeof(*s));
+
+	if (!s || !reflect_init(&s->reflect, &conf->reflect))
+		die("out of memory (session_max = %zu)",
+		    conf->reflect.session_max);
+	s->clock_floor_ns = conf->clock_floor_ns;
+	s->base = event_base_new();
+	s->rx = udp_rx_new(BUF_STRIDE);
+	s->tx = malloc((size_t)BUF_STRIDE * SERVER_SUB_BATCH);
+	if (!s->base || !s->rx || !s->tx)
+		die("out of memory");
+	open_events(s);
+	for (size_t i = 0; i < conf->address_n; i++)
+		(void)open_endpoint(s, &conf->address[i]);
+	if (s->ep_n == 0)
+		die("no address to listen on: expected at least one that "
+		    "works (see --address)");
+	open_local(s, conf);
+	on_second(-1, 0, s); /* the Error Estimate of the first replies */
+	return s;
+}
+
+int
+server_run(struct server *s)
+{
+	svc_notify("READY=1");
+	log_info("ready: %zu address%s, port %u, %s, instance %016" PRIx64,
+	         s->ep_n, s->ep_n == 1 ? "" : "es", s->reflect.conf.port,
+	         s->reflect.sessions ? "stateful" : "stateless",
+	         s->reflect.instance_id);
+	if (event_base_dispatch(s->base) < 0) {
+		log_error("event loop failed: %s", strerror(errno));
+		return 1;
+	}
+	return 0;
+}
+
+void
+server_free(struct server *s)
+{
+	if (!s)
+		return;
+	log_counters(s);
+	if (s->local)
+		localsock_close(s->local);
+	for (size_t i = 0; i < s->ep_n; i++) {
+		event_free(s->ep[i].event);
+		(void)close(s->ep[i].fd);
+	}
+	for (unsigned i = 0; i < 3; i++)
+		event_free(s->sig[i]);
+	event_free(s->second);
+	event_base_free(s->base);
+	udp_rx_free(s->rx);
+	free(s->tx);
+	reflect_release(&s->reflect);
+	free(s);
+}

@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "controller/answers.h"
+
+#include "lib/base/clock_read.h"
+#include "lib/base/log.h"
+#include "lib/base/metric.h"
+#include "lib/base/rng.h"
+#include "lib/pg/pgc.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define FRESH_NS (500 * NS_PER_MS)
+#define ENTRIES_MAX 64
+#define KEY_MAX 512
+#define GZIP_FROM 1024         /* below it a packet is a packet anyway */
+#define REST_NS (2 * NS_PER_S) /* after a failure of the reader */
+#define READER_STATEMENT_MS 3000
+
+struct entry {
+	char key[KEY_MAX];        /* kind and arguments; "": free */
+	int status;               /* 200 or 404 */
+	struct blob *body, *gzip; /* owned */
+	char etag[ANSWER_ETAG_MAX];
+	struct mono made, used;
+	bool patched; /* body says that the database is away */
+};
+
+struct answers {
+	const char *database; /* borrowed */
+	struct pgc *pg;       /* owned; NULL while not connected */
+	bool writer_ok, reader_ok;
+	struct wall away_since; /* valid while either is false */
+	struct mono rest_until; /* no query before */
+	char reason[PGC_TEXT_MAX];
+	struct log_limit log;
+	struct entry entry[ENTRIES_MAX];
+};
+
+static const struct {
+	const char *sql;
+	int args;
+} query[] = {
+    [ANSWER_MATRIX] = {"select twmesh.api_matrix($1::text)", 1},
+    [ANSWER_NODES] = {"select twmesh.api_nodes()", 0},
+    [ANSWER_PATH] = {"select twmesh.api_path($1::text, $2::text, $3::text, "
+                     "$4::double precision)",
+                     4},
+};
+
+struct answers *
+answers_new(const char *database)
+{
+	struct answers *a = calloc(1, sizeof(*a));
+
+	if (!a)
+		return NULL;
+	a->database = database;
+	a->reader_ok = true;
+	a->away_since = clock_wall();
+	(void)snprintf(a->reason, sizeof(a->reason), "connecting");
+	return a;
+}
+
+static void
+entry_clear(struct entry *e)
+{
+	blob_unref(e->body);
+	blob_unref(e->gzip);
+	*e = (struct entry){.status = 0};
+}
+
+void
+answers_free(struct answers *a)
+{
+	if (!a)
+		return;
+	for (size_t i = 0; i < ENTRIES_MAX; i++)
+		entry_clear(&a->entry[i]);
+	pgc_close(a->pg);
+	free(a);
+}
+
+void
+answers_database(struct answers *a, bool ok, struct wall since,
+                 const char *reason)
+{
+	if (!ok) {
+		a->away_since = since;
+		(void)snprintf(a->reason, sizeof(a->reason), "%s", reason);
+	} else if (!a->writer_ok) {
+		a->rest_until = (struct mono){0};
+		a->reader_ok = true; /* until a query says otherwise */
+	}
+	a->writer_ok = ok;
+}
+
+bool
+answers_database_ok(const struct answers *a)
+{
+	return a->writer_ok && a->reader_ok;
+}
+
+/* From p to just behind the next `close`, or to the end. */
+static const char *
+skip_behind(const char *p, const char *end, char close)
+{
+	const char *q = memchr(p, close, (size_t)(end - p));
+
+	return q ? q + 1 : end;
+}
+
+void
+answers_etag(const char *json, size_t len, char out[ANSWER_ETAG_MAX])
+{
+	/* Two fixed keys: an ETag says "the same", it guards nothing. */
+	static const struct hash_key k = {0x74776d657368, 0x65746167};
+	static const char at[] = "\"at\"", age[] = "\"age_s\"";
+	const char *p = json, *end = json + len;
+	uint64_t h = 0;
+
+	while (p < end) {
+		const char *q = memmem(p, (size_t)(end - p), at, 4);
+		const char *r = memmem(p, (size_t)(end - p), age, 7);
+		const char *stop = q && (!r || q < r) ? q : r;
+		const char *upto = stop ? stop : end;
+
+		h = hash_bytes(p, (size_t)(upto - p),
+		               (struct hash_key){k.k0 ^ h, k.k1});
+		if (!stop)
+			break;
+		if (stop == q) /* "at":"..." */
+			p = skip_behind(skip_behind(q + 4, end, '"'), end, '"');
+		else /* "age_s":[...] */
+			p = skip_behind(r + 7, end, ']');
+	}
+	(void)snprintf(out, ANSWER_ETAG_MAX, "W/\"%016" PRIx64 "\"", h);
+}
+
+/* Takes over `body` (may be NULL: out of memory). */
+static void
+entry_fill(struct entry *e, int status, struct blob *body, struct mono now)
+{
+	char key[KEY_MAX];
+
+	memcpy(key, e->key, sizeof(key));
+	entry_clear(e);
+	memcpy(e->key, key, sizeof(key));
+	e->status = status;
+	e->body = body;
+	e->made = now;
+	if (!body)
+		return;
+	if (body->len > GZIP_FROM)
+		e->gzip = blob_gzip(body);
+	answers_etag((const char *)body->b, body->len, e->etag);
+}
+
+static bool
+make_key(char *key, enum answer_kind kind,
+         const char *const arg[ANSWER_ARGS_MAX])
+{
+	size_t n = (size_t)snprintf(key, KEY_MAX, "%d", (int)kind);
+
+	for (int i = 0; i < query[kind].args; i++) {
+		/* '\1' cannot occur in an argument: they are checked text. */
+		int k = snprintf(key + n, KEY_MAX - n, "\1%s",
+		                 arg[i] ? arg[i] : "\2");
+
+		if (k < 0 || (size_t)k >= KEY_MAX - n)
+			return false;
+		n += (size_t)k;
+	}
+	return true;
+}
+
+static struct entry *
+find_entry(struct answers *a, const char *key)
+{
+	struct entry *oldest = &a->entry[0];
+
+	for (size_t i = 0; i < ENTRIES_MAX; i++) {
+		struct entry *e = &a->entry[i];
+
+		if (strcmp(e->key, key) == 0)
+			return e;
+		if (mono_diff_ns(e->used, oldest->used) < 0)
+			oldest = e;
+	}
+	entry_clear(oldest);
+	memcpy(oldest->key, key, strlen(key) + 1);
+	return oldest;
+}
+
+static void
+reader_failed(struct answers *a, const struct pgc_err *err, struct mono now)
+{
+	uint64_t held;
+
+	if (a->reader_ok && a->writer_ok)
+		a->away_since = clock_wall();
+	a->reader_ok = false;
+	a->rest_until = mono_add_ns(now, REST_NS);
+	(void)snprintf(a->reason, sizeof(a->reason), "%s", err->text);
+	if (log_limit_ok(&a->log, now, &held))
+		log_warn("web: the database does not answer: %s", err->text);
+	if (a->pg && !pgc_ok(a->pg)) {
+		pgc_close(a->pg);
+		a->pg = NULL;
+	}
+}
+
+static bool
+ask_database(struct answers *a, struct entry *e, enum answer_kind kind,
+             const char *const arg[ANSWER_ARGS_MAX], struct mono now)
+{
+	struct pgc_opts o = pgc_opts_default;
+	struct pgc_err err = {.text = ""};
+	char *text = NULL;
+
+	o.statement_timeout_ms = READER_STATEMENT_MS;
+	o.read_only = true;
+	if (!a->pg)
+		a->pg =
+		    pgc_open(a->database, "twmesh-controller web", &o, &err);
+	if (!a->pg || !pgc_query_text(a->pg, query[kind].sql, query[kind].args,
+	                              arg, &text, &err)) {
+		reader_failed(a, &err, clock_mono());
+		return false;
+	}
+	a->reader_ok = true;
+	entry_fill(e, text ? 200 : 404,
+	           text ? blob_new(text, strlen(text)) : NULL, now);
+	free(text);
+	return true;
+}
+
+static json_t *
+database_away(const struct answers *a)
+{
+	char since[40];
+
+	return json_pack("{s:b,s:s,s:s}", "ok", 0, "since",
+	                 clock_format_utc(a->away_since, since, sizeof(since)),
+	                 "reason", a->reason);
+}
+
+static json_t *
+metrics_json(void)
+{
+	json_t *all = json_array();
+
+	for (size_t i = 0; i < matrix_metrics_n; i++) {
+		const struct matrix_metric_info *m = &matrix_metrics[i];
+
+		(void)json_array_append_new(
+		    all, json_pack("{s:s,s:s,s:s,s:i,s:s}", "name", m->name,
+		                   "unit", m->unit, "label", m->label,
+		                   "decimals", m->decimals, "help", m->help));
+	}
+	return all;
+}
+
+/* What there is to show before any matrix was ever seen. */
+static json_t *
+empty_matrix(void)
+{
+	char at[40];
+
+	return json_pack(
+	    "{s:s,s:i,s:n,s:[],s:n,s:n,s:[],s:o,s:{s:i},s:{s:i,s:i,s:{},s:s}}",
+	    "at", clock_format_utc(clock_wall(), at, sizeof(at)), "epoch", 0,
+	    "class", "classes", "interval_s", "first_results_s", "nodes",
+	    "metrics", metrics_json(), "cells", "n", 0, "summary", "directions",
+	    0, "healthy", 0, "states", "sentence",
+	    "No measurements to show: the database is away");
+}
+
+/* The last known matrix, saying that the database is away. */
+static void
+patch_matrix(const struct answers *a, struct entry *e, struct mono now)
+{
+	json_t *doc = NULL;
+	char *text;
+
+	if (e->body)
+		doc =
+		    json_loadb((const char *)e->body->b, e->body->len, 0, NULL);
+	if (!json_is_object(doc)) {
+		json_decref(doc);
+		doc = empty_matrix();
+	}
+	(void)json_object_set_new(doc, "database", database_away(a));
+	text = json_dumps(doc, JSON_COMPACT);
+	json_decref(doc);
+	if (!text)
+		return;
+	entry_fill(e, 200, blob_new(text, strlen(text)), now);
+	e->patched = true;
+	free(text);
+}
+
+static bool
+is_fresh(const struct entry *e, struct mono now)
+{
+	return e->status != 0 && mono_diff_ns(now, e->made) < FRESH_NS;
+}
+
+struct answer
+answers_get(struct answers *a, enum answer_kind kind,
+            const char *const arg[ANSWER_ARGS_MAX], struct mono now)
+{
+	char key[KEY_MAX];
+	struct entry *e;
+	bool may_ask = a->writer_ok && now.ns >= a->rest_until.ns;
+
+	if (!make_key(key, kind, arg))
+		return (struct answer){.status = 404};
+	e = find_entry(a, key);
+	e->used = now;
+	if (!is_fresh(e, now) || (e->patched && answers_database_ok(a))) {
+		if (may_ask)
+			may_ask = ask_database(a, e, kind, arg, now);
+		if (!answers_database_ok(a) && kind == ANSWER_MATRIX &&
+		    e->status != 404 && (!e->patched || !is_fresh(e, now)))
+			patch_matrix(a, e, now);
+	}
+	if (e->status == 0 || (e->status == 200 && !e->body)) {
+		if (e->status == 0)
+			e->key[0] = '\0';
+		return (struct answer){.status = 503, .reason = a->reason};
+	}
+	{
+		struct answer out = {.status = e->status,
+		                     .body = e->body,
+		                     .gzip = e->gzip,
+		                     .reason = a->reason};
+
+		memcpy(out.etag, e->etag, sizeof(out.etag));
+		return out;
+	}
+}

@@ -223,7 +223,7 @@ def test_a_replayed_batch_is_stored_once_and_a_forged_one_put_aside(mesh):
     ts = (time.time_ns() // 2_000_000_000 - 1) * 2_000_000_000
     spool = os.urandom(16)
     body = one_row(ts, ids["fra1"])
-    q = "SELECT count(*) FROM twmesh.ledger WHERE spool_id = %s"
+    q = "SELECT count(*) FROM twmesh_private.ledger WHERE spool_id = %s"
     aside = "SELECT count(*) FROM twmesh_private.put_aside"
     with Client(mesh, node_secret(mesh, "ams1")) as c:
         assert c.handshaken(5)

@@ -118,7 +118,7 @@ def test_deleted_spool_is_a_new_spool_and_the_gap_is_recorded(mesh):
                     "GROUP BY 1, 2, 3, 4 HAVING count(*) > 1) d")[0][0] == 0
 
 
-SPOOLS = """SELECT DISTINCT encode(spool_id, 'hex') FROM twmesh.ledger JOIN twmesh.node USING (node_id)
+SPOOLS = """SELECT DISTINCT encode(spool_id, 'hex') FROM twmesh_private.spool JOIN twmesh.node USING (node_id)
     WHERE name = %s"""
 GAPS = """SELECT t_from, t_to, reason FROM twmesh.gap JOIN twmesh.node ON node_id = src_id WHERE name = %s"""
 

@@ -2,6 +2,7 @@
 #include "lib/stats/percentile.h"
 #include "lib/base/clock.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -10,7 +11,7 @@ percentile_rank(uint64_t n, double p)
 {
 	/* 99.9 x 1000 / 100 is 999 and a bit in binary: not rank 1000 */
 	const double exact = p * (double)n / 100.0;
-	const double rank = ceil(exact - 1e-9 * (exact > 1.0 ? exact : 1.0));
+	const double rank = ceil(exact * (1.0 - 4.0 * DBL_EPSILON));
 
 	if (rank < 1.0)
 		return 1;

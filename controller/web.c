@@ -435,7 +435,7 @@ web_new(const struct web_opts *o, char *err, size_t err_size)
 	if (w->web_dirfd >= 0 && listen_all(w, o, err, err_size))
 		return w;
 out:
-	web_stop(w);
+	web_free(w);
 	return NULL;
 }
 
@@ -473,12 +473,18 @@ web_stop(struct web *w)
 {
 	const uint64_t one = 1;
 
+	if (!w->running)
+		return;
+	(void)!write(w->stop_fd, &one, sizeof(one));
+	(void)pthread_join(w->thread, NULL);
+	w->running = false;
+}
+
+void
+web_free(struct web *w)
+{
 	if (!w)
 		return;
-	if (w->running) {
-		(void)!write(w->stop_fd, &one, sizeof(one));
-		(void)pthread_join(w->thread, NULL);
-	}
 	http_free(w->tcp);
 	http_free(w->admin);
 	if (w->on_inbox)

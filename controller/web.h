@@ -33,7 +33,9 @@ struct mailbox *web_inbox(struct web *w); /* of struct tell */
 const struct addr *web_address(const struct web *w);
 /* Starts the thread; asks go to `to_writer` (borrowed). 0 or -errno. */
 int web_start(struct web *w, struct mailbox *to_writer);
-/* Ends the thread if it runs, closes, frees. NULL is allowed. */
+/* Ends the thread: no ask is put after it. The inbox still takes letters. */
 void web_stop(struct web *w);
+/* Closes both listeners, removes the admin socket, frees. NULL is allowed. */
+void web_free(struct web *w);
 
 #endif

@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "controller/config.h"
+
+#include "controller/bus.h"
+#include "lib/base/text.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/un.h>
+
+#ifndef TWMESH_PREFIX
+#define TWMESH_PREFIX "/usr"
+#endif
+
+#define MESH_PORT 8620
+#define HTTP_PORT 8080
+#define PATH_MAX_CHARS 4095
+#define SOCKET_MAX_CHARS \
+	((int64_t)sizeof(((struct sockaddr_un *)0)->sun_path) - 1)
+
+static bool
+check_listen(const char *v, const char **expected)
+{
+	struct addr a;
+
+	*expected =
+	    "a numeric address and port, as 127.0.0.1:8620 or [::]:8620";
+	return addr_parse(v, MESH_PORT, &a);
+}
+
+static bool
+check_http(const char *v, const char **expected)
+{
+	struct addr a;
+
+	*expected = "a loopback address and port, as 127.0.0.1:8080 or "
+	            "[::1]:8080 (other addresses need a reverse proxy)";
+	return addr_parse(v, HTTP_PORT, &a) && addr_is_loopback(&a);
+}
+
+static bool
+check_name(const char *v, const char **expected)
+{
+	*expected = "a name: " NAME_RULE;
+	return name_is_valid(v);
+}
+
+bool
+config_parse_rate(const char *text, int64_t *gap_ns)
+{
+	char *end = NULL;
+	double rate;
+
+	if (!*text || text[strspn(text, "0123456789.")] != '\0')
+		return false;
+	rate = strtod(text, &end);
+	if (*end != '\0' || !(rate >= 0.1 && rate <= 1000.0))
+		return false;
+	*gap_ns = (int64_t)(1e9 / rate + 0.5);
+	return true;
+}
+
+static bool
+check_rate(const char *v, const char **expected)
+{
+	int64_t gap;
+
+	*expected = "packets per second, 0.1 to 1000";
+	return config_parse_rate(v, &gap);
+}
+
+static bool
+check_interval(const char *v, const char **expected)
+{
+	int64_t ns;
+
+	*expected = "0s (automatic) or a duration of 1s to 1h";
+	return text_parse_duration(v, NS_PER_S, 0, 3600 * NS_PER_S, &ns) &&
+	       (ns == 0 || ns >= NS_PER_S) && ns % NS_PER_MS == 0;
+}
+
+static bool
+check_ms(const char *v, const char **expected)
+{
+	int64_t ns;
+
+	*expected = "whole milliseconds";
+	return text_parse_duration(v, NS_PER_S, 0, 3600 * NS_PER_S, &ns) &&
+	       ns % NS_PER_MS == 0;
+}
+
+static const char *const trust_choices[] = {"never", "loopback", NULL};
+static const char *const schedule_choices[] = {"periodic", "poisson", NULL};
+static const char *const family_choices[] = {"0", "4", "6", NULL};
+
+static const struct conf_key class_table[] = {
+    {.name = "family",
+     .type = CONF_CHOICE,
+     .def = "0",
+     .choices = family_choices,
+     .help = "Address family: 4, 6, or 0 for either (IPv4 first)."},
+    {.name = "dscp",
+     .type = CONF_INT,
+     .def = "0",
+     .max = 63,
+     .help = "Differentiated services code point of the test packets."},
+    {.name = "size",
+     .type = CONF_INT,
+     .def = "128",
+     .min = 84,
+     .max = 1472,
+     .unit = "octets",
+     .help = "UDP payload of a test packet; below 128 there is no room for "
+             "every TLV."},
+    {.name = "rate",
+     .type = CONF_STRING,
+     .def = "10",
+     .unit = "packets/s",
+     .check = check_rate,
+     .help = "Mean rate of one session, 0.1 to 1000; its flows share it."},
+    {.name = "schedule",
+     .type = CONF_CHOICE,
+     .def = "periodic",
+     .choices = schedule_choices,
+     .help = "Gaps between packets: equal, with a random phase, or Poisson."},
+    {.name = "flows",
+     .type = CONF_INT,
+     .def = "1",
+     .min = 1,
+     .max = 64,
+     .help = "Source ports a session takes in turn, to sample ECMP paths."},
+    {.name = "interval",
+     .type = CONF_DURATION,
+     .def = "0s",
+     .max = 3600 * NS_PER_S,
+     .check = check_interval,
+     .help = "Time one result covers; 0s: 10 s up to 50 nodes, 60 s above."},
+    {.name = "loss_timeout",
+     .type = CONF_DURATION,
+     .def = "2s",
+     .min = 100 * NS_PER_MS,
+     .max = 30 * NS_PER_S,
+     .check = check_ms,
+     .help = "A packet not answered within it is lost."},
+    {.name = "ship_spread",
+     .type = CONF_DURATION,
+     .def = "3s",
+     .max = 60 * NS_PER_S,
+     .check = check_ms,
+     .help = "Nodes ship their results spread over this time."},
+    {.type = CONF_END},
+};
+
+const struct conf_key config_table[] = {
+    {.name = "database",
+     .type = CONF_STRING,
+     .def = "dbname=twmesh",
+     .min = 1,
+     .help = "libpq connection string or URI. Keep passwords in a passfile."},
+    {.name = "listen",
+     .type = CONF_STRING,
+     .def = "127.0.0.1:8620",
+     .check = check_listen,
+     .help = "Where nodes connect (ZeroMQ with CURVE); port 0: any free one."},
+    {.name = "http",
+     .type = CONF_STRING,
+     .def = "127.0.0.1:8080",
+     .check = check_http,
+     .help = "Where the page and the read-only API are served; loopback "
+             "only; port 0: any free one."},
+    {.name = "socket",
+     .type = CONF_STRING,
+     .def = "/run/twmesh/controller.sock",
+     .max = SOCKET_MAX_CHARS,
+     .help = "Admin socket (mode 0660, HTTP inside); empty: none."},
+    {.name = "state_dir",
+     .type = CONF_STRING,
+     .def = "/var/lib/twmesh",
+     .min = 1,
+     .max = PATH_MAX_CHARS,
+     .help = "Holds controller.key (0600) and controller.pub."},
+    {.name = "trust_first_use",
+     .type = CONF_CHOICE,
+     .def = "never",
+     .choices = trust_choices,
+     .help = "Admit unknown nodes by themselves: never, or those that "
+             "connect from loopback to a controller that listens there."},
+    {.name = "web_dir",
+     .type = CONF_STRING,
+     .def = TWMESH_PREFIX "/share/twmesh/web",
+     .min = 1,
+     .max = PATH_MAX_CHARS,
+     .help = "The page's files."},
+    {.name = "sql_dir",
+     .type = CONF_STRING,
+     .def = TWMESH_PREFIX "/share/twmesh/sql",
+     .min = 1,
+     .max = PATH_MAX_CHARS,
+     .help = "The database's migrations."},
+    {.name = "window",
+     .type = CONF_INT,
+     .def = "8",
+     .min = 1,
+     .max = BUS_WINDOW_MAX,
+     .unit = "batches",
+     .help = "Unacknowledged batches a node may have under way."},
+    {.name = "class",
+     .type = CONF_SECTION,
+     .sub = class_table,
+     .max = MSG_CLASSES_MAX,
+     .check = check_name,
+     .help = "A kind of traffic that every pair of nodes measures. Without "
+             "any section there is one named default."},
+    {.type = CONF_END},
+};
+
+static void
+read_class(const struct conf *s, const char *name, struct roster_class *out)
+{
+	*out = (struct roster_class){
+	    .family = conf_str(s, "family")[0] - '0',
+	    .dscp = (uint8_t)conf_int(s, "dscp"),
+	    .size_octets = (uint16_t)conf_int(s, "size"),
+	    .schedule = strcmp(conf_str(s, "schedule"), "poisson") == 0
+	                    ? SCHEDULE_POISSON
+	                    : SCHEDULE_PERIODIC,
+	    .flows = (uint32_t)conf_int(s, "flows"),
+	    .interval_ns = conf_int(s, "interval"),
+	    .loss_timeout_ns = conf_int(s, "loss_timeout"),
+	    .ship_spread_ns = conf_int(s, "ship_spread"),
+	};
+	(void)snprintf(out->name, sizeof(out->name), "%s", name);
+	if (!config_parse_rate(conf_str(s, "rate"), &out->gap_ns))
+		out->gap_ns = 100 * NS_PER_MS; /* not reached: checked */
+}
+
+static bool
+read_classes(const struct conf *c, struct config *out, char *err,
+             size_t err_size)
+{
+	size_t n = conf_section_n(c, "class");
+
+	if (n == 0) { /* the table's defaults are the default class */
+		struct conf *none = conf_load(NULL, class_table, stderr);
+
+		if (!none) {
+			(void)snprintf(err, err_size, "out of memory");
+			return false;
+		}
+		read_class(none, "default", &out->class_[0]);
+		conf_free(none);
+		n = 1;
+	} else {
+		for (size_t i = 0; i < n && i < MSG_CLASSES_MAX; i++) {
+			const struct conf *s = conf_section(c, "class", i);
+
+			read_class(s, conf_title(s), &out->class_[i]);
+		}
+	}
+	out->class_n = n < MSG_CLASSES_MAX ? n : MSG_CLASSES_MAX;
+	for (size_t i = 0; i < out->class_n; i++) {
+		if (i > 0 && out->class_[i].interval_ns == 0) {
+			(void)snprintf(err, err_size,
+			               "class \"%s\": interval: only the first "
+			               "class may leave it at 0s (automatic)",
+			               out->class_[i].name);
+			return false;
+		}
+		for (size_t k = 0; k < i; k++) {
+			if (strcmp(out->class_[i].name, out->class_[k].name) !=
+			    0)
+				continue;
+			(void)snprintf(err, err_size,
+			               "class \"%s\": expected each name once, "
+			               "found it twice",
+			               out->class_[i].name);
+			return false;
+		}
+	}
+	out->auto_interval = out->class_[0].interval_ns == 0;
+	return true;
+}
+
+bool
+config_read(const struct conf *c, struct config *out, char *err,
+            size_t err_size)
+{
+	*out = (struct config){
+	    .database = conf_str(c, "database"),
+	    .socket = conf_str(c, "socket"),
+	    .state_dir = conf_str(c, "state_dir"),
+	    .web_dir = conf_str(c, "web_dir"),
+	    .sql_dir = conf_str(c, "sql_dir"),
+	    .first_use =
+	        strcmp(conf_str(c, "trust_first_use"), "loopback") == 0,
+	    .window = (unsigned)conf_int(c, "window"),
+	};
+	if (!addr_parse(conf_str(c, "listen"), MESH_PORT, &out->listen) ||
+	    !addr_parse(conf_str(c, "http"), HTTP_PORT, &out->http)) {
+		(void)snprintf(err, err_size, "listen, http: not addresses");
+		return false;
+	}
+	if (out->first_use && !addr_is_loopback(&out->listen)) {
+		(void)snprintf(
+		    err, err_size,
+		    "trust_first_use: expected a loopback address in "
+		    "listen to go with it, found %s",
+		    conf_str(c, "listen"));
+		return false;
+	}
+	return read_classes(c, out, err, err_size);
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The controller's configuration: its one table, and what the table says in
+ * the units of the code.
+ */
+#ifndef TWMESH_CONTROLLER_CONFIG_H
+#define TWMESH_CONTROLLER_CONFIG_H
+
+#include "lib/base/addr.h"
+#include "lib/bus/msg.h"
+#include "lib/svc/conf.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+extern const struct conf_key config_table[];
+
+struct config {
+	const char *database, *socket, *state_dir, *web_dir, *sql_dir;
+	/* the above borrowed from the conf */
+	struct addr listen, http;
+	bool first_use;
+	unsigned window;
+	struct roster_class class_[MSG_CLASSES_MAX];
+	size_t class_n;
+	bool auto_interval; /* class_[0] has interval 0 */
+};
+
+/* What single keys cannot know. False with one clear line in err. */
+bool config_read(const struct conf *c, struct config *out, char *err,
+                 size_t err_size) __attribute__((warn_unused_result));
+
+/* "10", "0.5": packets per second in 0.1 .. 1000 -> the gap between packets. */
+bool config_parse_rate(const char *text, int64_t *gap_ns);
+
+#endif

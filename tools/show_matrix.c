@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A cell is its number, right-aligned, and a mark: colour is never the only
+ * channel. Columns are as narrow as the widest number allows; names that do
+ * not fit become numbers, which then stand behind the names of the rows. What
+ * does not fit the terminal goes below, as another block of columns.
+ */
+#include "tools/show.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LABEL_MAX 7 /* a column name longer than this becomes a number */
+#define ROW_LABEL_MAX 24
+
+static const struct {
+	char mark;
+	enum term_colour colour;
+} look[CELL_STATE_N] = {
+    [CELL_OK] = {' ', TERM_PLAIN},    [CELL_WARN] = {'+', TERM_WARN},
+    [CELL_CRIT] = {'!', TERM_CRIT},   [CELL_STALE] = {'~', TERM_QUIET},
+    [CELL_NEVER] = {'-', TERM_QUIET}, [CELL_MAINTENANCE] = {'m', TERM_QUIET},
+    [CELL_OTHER] = {'?', TERM_WARN},
+};
+
+enum term_colour
+show_state_colour(enum cell_state s)
+{
+	return look[s].colour;
+}
+
+char
+show_state_mark(enum cell_state s)
+{
+	return look[s].mark;
+}
+
+/* What a grid needs to know of its cells. */
+struct grid {
+	const struct doc_matrix *m;
+	const struct matrix_metric_info *metric;
+	uint32_t *at; /* owned: node_n x node_n, cell index + 1; 0: none */
+	bool *shown;  /* owned: nodes that have a cell */
+	int cell_width, row_width, decimals;
+	bool numbered;
+	size_t states[CELL_STATE_N];
+};
+
+/* The number of a cell without its mark. */
+static const char *
+cell_text(const struct grid *g, const struct doc_cell *c, char *out)
+{
+	const int i = doc_metric_index(g->metric);
+
+	if (i < 0)
+		(void)snprintf(out, NUM_TEXT_MAX, "%s",
+		               cell_state_name(c->state));
+	else if (isnan(c->v[i]))
+		out[0] = '\0';
+	else
+		num_fixed(c->v[i], g->decimals, out);
+	return out;
+}
+
+/* One number of decimals for the whole grid: fewer for large numbers, so that
+ * columns stay narrow and points stand below each other. */
+static int
+grid_decimals(const struct doc_matrix *m,
+              const struct matrix_metric_info *metric)
+{
+	const int k = doc_metric_index(metric);
+	int decimals = metric->decimals;
+	double max = 0;
+
+	for (size_t i = 0; k >= 0 && i < m->cell_n; i++)
+		max = fmax(max, fabs(m->cell[i].v[k])); /* fmax skips NAN */
+	for (; max >= 10 && decimals > 0; max /= 10)
+		decimals--;
+	return decimals;
+}
+
+static bool
+grid_init(struct grid *g, const struct doc_matrix *m,
+          const struct matrix_metric_info *metric)
+{
+	char text[NUM_TEXT_MAX];
+	int widest = 3, name = 1;
+
+	*g = (struct grid){
+	    .m = m, .metric = metric, .decimals = grid_decimals(m, metric)};
+	g->at = calloc(m->node_n * m->node_n + 1, sizeof(*g->at));
+	g->shown = calloc(m->node_n + 1, sizeof(*g->shown));
+	if (!g->at || !g->shown)
+		return false;
+	for (size_t i = 0; i < m->cell_n; i++) {
+		const struct doc_cell *c = &m->cell[i];
+		const int w = (int)strlen(cell_text(g, c, text));
+
+		g->at[c->src * m->node_n + c->dst] = (uint32_t)i + 1;
+		g->shown[c->src] = g->shown[c->dst] = true;
+		g->states[c->state]++;
+		if (w > widest)
+			widest = w;
+	}
+	for (size_t i = 0; i < m->node_n; i++) {
+		const int w = (int)strlen(m->node[i]);
+
+		g->shown[i] |= m->cell_n == 0;
+		if (w > name)
+			name = w;
+	}
+	g->numbered = name > LABEL_MAX;
+	if (!g->numbered && name > widest)
+		widest = name;
+	g->cell_width = widest + 1; /* and the mark */
+	g->row_width = (name < ROW_LABEL_MAX ? name : ROW_LABEL_MAX) +
+	               (g->numbered ? 5 : 0);
+	return true;
+}
+
+static void
+grid_release(struct grid *g)
+{
+	free(g->at);
+	free(g->shown);
+}
+
+static void
+put_row_label(FILE *out, const struct grid *g, size_t node)
+{
+	const int width = g->row_width - (g->numbered ? 5 : 0);
+
+	term_put(out, g->m->node[node], -width, TERM_PLAIN, false);
+	if (g->numbered)
+		(void)fprintf(out, " %4zu", node + 1);
+}
+
+static void
+put_head(FILE *out, const struct grid *g, const size_t *dst, size_t n,
+         bool coloured)
+{
+	char number[NUM_TEXT_MAX];
+
+	(void)fprintf(out, "%*s", g->row_width, "");
+	for (size_t i = 0; i < n; i++) {
+		const char *label = g->m->node[dst[i]];
+
+		if (g->numbered) {
+			(void)snprintf(number, sizeof(number), "%zu",
+			               dst[i] + 1);
+			label = number;
+		}
+		(void)fputc(' ', out);
+		term_put(out, label, g->cell_width - 1, TERM_BOLD, coloured);
+		(void)fputc(' ', out);
+	}
+	(void)fputc('\n', out);
+}
+
+static void
+put_cell(FILE *out, const struct grid *g, size_t src, size_t dst, bool coloured)
+{
+	const uint32_t at = g->at[src * g->m->node_n + dst];
+	char number[NUM_TEXT_MAX], text[NUM_TEXT_MAX + 2];
+	const struct doc_cell *c;
+
+	(void)fputc(' ', out);
+	if (at == 0) { /* the diagonal, or a pair that is not planned */
+		(void)fprintf(out, "%*s%s ", g->cell_width - 2, "",
+		              src == dst ? "·" : " ");
+		return;
+	}
+	c = &g->m->cell[at - 1];
+	(void)snprintf(text, sizeof(text), "%s%c", cell_text(g, c, number),
+	               show_state_mark(c->state));
+	term_put(out, text, g->cell_width, show_state_colour(c->state),
+	         coloured);
+}
+
+/* As many columns as fit; the rest follows below. */
+static void
+put_blocks(FILE *out, const struct grid *g, size_t *node, size_t n, int columns,
+           bool coloured)
+{
+	const int room = (columns - g->row_width) / (g->cell_width + 1);
+	const size_t per_block = room > 1 ? (size_t)room : 1;
+
+	for (size_t from = 0; from < n; from += per_block) {
+		const size_t k = n - from < per_block ? n - from : per_block;
+
+		put_head(out, g, node + from, k, coloured);
+		for (size_t i = 0; i < n; i++) {
+			put_row_label(out, g, node[i]);
+			for (size_t j = 0; j < k; j++)
+				put_cell(out, g, node[i], node[from + j],
+				         coloured);
+			(void)fputc('\n', out);
+		}
+		(void)fputc('\n', out);
+	}
+}
+
+static void
+put_legend(FILE *out, const struct grid *g, bool coloured)
+{
+	char text[32];
+
+	(void)fprintf(out, "%s%s%s; rows send, columns reflect",
+	              g->metric->label, *g->metric->unit ? ", " : "",
+	              g->metric->unit);
+	for (int s = CELL_WARN; s < CELL_STATE_N; s++) {
+		if (!g->states[s])
+			continue;
+		(void)fputs("  ", out);
+		(void)snprintf(text, sizeof(text), "%c %s",
+		               show_state_mark((enum cell_state)s),
+		               cell_state_name((enum cell_state)s));
+		term_put(out, text, 0, show_state_colour((enum cell_state)s),
+		         coloured);
+	}
+	(void)fputc('\n', out);
+}
+
+static void
+put_title(FILE *out, const struct doc_matrix *m, bool coloured)
+{
+	if (!m->database_ok) {
+		term_put(out, "the database is away", 0, TERM_CRIT, coloured);
+		(void)fputs(*m->database_since ? " since " : "", out);
+		term_put(out, m->database_since, 0, TERM_PLAIN, false);
+		(void)fputs(": this is the last state known\n", out);
+	}
+	term_put(out, m->sentence, 0, TERM_BOLD, coloured);
+	(void)fputs(*m->sentence ? "\n" : "", out);
+	(void)fputs("class ", out);
+	term_put(out, m->class_, 0, TERM_PLAIN, false);
+	(void)fputs(", ", out);
+	term_put(out, m->at, 0, TERM_PLAIN, false);
+	if (!isnan(m->interval_s))
+		(void)fprintf(out, ", intervals of %g s", m->interval_s);
+	(void)fputs("\n\n", out);
+}
+
+void
+show_matrix(FILE *out, const struct doc_matrix *m,
+            const struct matrix_metric_info *metric, int columns, bool coloured)
+{
+	size_t *node = calloc(m->node_n + 1, sizeof(*node)), n = 0;
+	struct grid g;
+
+	put_title(out, m, coloured);
+	if (m->node_n == 0) {
+		(void)fputs("no nodes yet: see twmesh nodes\n", out);
+		free(node);
+		return;
+	}
+	if (grid_init(&g, m, metric) && node) {
+		for (size_t i = 0; i < m->node_n; i++) {
+			if (g.shown[i])
+				node[n++] = i;
+		}
+		put_blocks(out, &g, node, n, columns, coloured);
+		put_legend(out, &g, coloured);
+	} else {
+		(void)fputs("(out of memory)\n", out);
+	}
+	grid_release(&g);
+	free(node);
+}
+
+static void
+csv_number(FILE *out, double v)
+{
+	(void)fputc(',', out);
+	if (!isnan(v))
+		(void)fprintf(out, "%.9g", v);
+}
+
+void
+show_matrix_csv(FILE *out, const struct doc_matrix *m)
+{
+	(void)fputs("src,dst,class,state,state_since,state_why", out);
+	for (size_t i = 0; doc_metric(i); i++)
+		(void)fprintf(out, ",%s", doc_metric(i)->name);
+	(void)fputs(",sent,lost,measured_at,age_s\n", out);
+	for (size_t i = 0; i < m->cell_n; i++) {
+		const struct doc_cell *c = &m->cell[i];
+		const char *const text[] = {m->node[c->src], m->node[c->dst],
+		                            m->class_,       c->state_name,
+		                            c->state_since,  c->state_why};
+
+		for (size_t j = 0; j < sizeof(text) / sizeof(text[0]); j++) {
+			(void)fputs(j ? "," : "", out);
+			csv_put(out, text[j]);
+		}
+		for (size_t j = 0; j < DOC_METRICS && doc_metric(j); j++)
+			csv_number(out, c->v[j]);
+		csv_number(out, c->sent);
+		csv_number(out, c->lost);
+		(void)fputc(',', out);
+		csv_put(out, c->measured_at);
+		csv_number(out, c->age_s);
+		(void)fputc('\n', out);
+	}
+}

@@ -86,7 +86,7 @@ struct sip {
 	uint64_t v0, v1, v2, v3;
 };
 
-static void
+static inline void
 sip_round(struct sip *s)
 {
 	s->v0 += s->v1;

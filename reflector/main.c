@@ -71,7 +71,7 @@ static const struct conf_key table[] = {
      .min = 1,
      .max = 4000000,
      .unit = "sessions",
-     .help = "sessions remembered, about 140 octets each; when it is full, "
+     .help = "sessions remembered, about 110 octets each; when it is full, "
              "strangers are answered without state"},
     {.name = "session_idle",
      .type = CONF_DURATION,
@@ -172,6 +172,9 @@ main(int argc, char **argv)
 	take_addresses(c, &sc);
 	svc_die_with_parent();
 	s = server_new(&sc);
+	if (!s)
+		die("out of memory (session_max = %zu)",
+		    sc.reflect.session_max);
 	rc = server_run(s);
 	server_free(s);
 	free(allow);

@@ -351,14 +351,13 @@ server_new(const struct server_conf *conf)
 	struct server *s = calloc(1, sizeof(*s));
 
 	if (!s || !reflect_init(&s->reflect, &conf->reflect))
-		die("out of memory (session_max = %zu)",
-		    conf->reflect.session_max);
+		return NULL;
 	s->clock_floor_ns = conf->clock_floor_ns;
 	s->base = event_base_new();
 	s->rx = udp_rx_new(BUF_STRIDE);
 	s->tx = malloc((size_t)BUF_STRIDE * SERVER_SUB_BATCH);
 	if (!s->base || !s->rx || !s->tx)
-		die("out of memory");
+		return NULL;
 	open_events(s);
 	for (size_t i = 0; i < conf->address_n; i++)
 		(void)open_endpoint(s, &conf->address[i]);

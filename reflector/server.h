@@ -28,7 +28,8 @@ struct server_conf {
 };
 
 /* Opens everything. Ends the process with a clear line (exit 2) when an
- * address or the local socket cannot be had: at start-up only. */
+ * address or the local socket cannot be had: at start-up only. NULL when out
+ * of memory, after which the process is to end. */
 struct server *server_new(const struct server_conf *conf);
 /* Answers until SIGTERM or SIGINT: 0, or 1 when the event loop failed. */
 int server_run(struct server *s);

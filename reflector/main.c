@@ -172,10 +172,13 @@ main(int argc, char **argv)
 	take_addresses(c, &sc);
 	svc_die_with_parent();
 	s = server_new(&sc);
-	if (!s)
-		die("out of memory (session_max = %zu)",
-		    sc.reflect.session_max);
-	rc = server_run(s);
+	if (s) {
+		rc = server_run(s);
+	} else {
+		log_error("out of memory (session_max = %zu)",
+		          sc.reflect.session_max);
+		rc = 2;
+	}
 	server_free(s);
 	free(allow);
 	conf_free(c);

@@ -95,7 +95,7 @@ check(struct reflect *r, const struct udp_packet *p, struct test_request *req)
 {
 	enum drop d;
 
-	if (p->truncated)
+	if (p->truncated || p->len > TEST_BUF_MAX)
 		return DROP_LONG;
 	d = check_addresses(&r->conf, p);
 	if (d == DROP_NONE)

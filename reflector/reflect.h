@@ -54,8 +54,9 @@ bool reflect_init(struct reflect *r, const struct reflect_conf *conf)
 void reflect_release(struct reflect *r);
 
 /*
- * DROP_NONE: `out` holds the reply, p->len octets, all but T3 (to be written
- * with test_reply_set_t3() just before it is sent). Counts what it does.
+ * DROP_NONE: `out` (room for TEST_BUF_MAX) holds the reply, p->len octets, all
+ * but T3 (to be written with test_reply_set_t3() just before it is sent).
+ * Counts what it does.
  */
 enum drop reflect_packet(struct reflect *r, const struct udp_packet *p,
                          uint8_t *out);

@@ -18,7 +18,7 @@ static const struct reflect_conf defaults = {.port = 8862,
                                              .session_max = 100,
                                              .session_idle_ns = 900 * NS_PER_S};
 
-static uint8_t data[TEST_BUF_MAX], reply[TEST_BUF_MAX];
+static uint8_t data[TEST_BUF_MAX + 1], reply[TEST_BUF_MAX + 1];
 
 static struct addr
 ip(const char *text, uint16_t port)
@@ -171,6 +171,12 @@ START_TEST(drops)
 	p = packet(1, 44);
 	p.truncated = true;
 	dropped(&r, &p, DROP_LONG);
+	p = packet(1, TEST_BUF_MAX);
+	ck_assert_int_eq(reflect_packet(&r, &p, reply), DROP_NONE);
+	ck_assert_uint_eq(rsession_expire(r.sessions, (struct mono){INT64_MAX}),
+	                  1);
+	p.len++;
+	dropped(&r, &p, DROP_LONG);
 	p = packet(1, 44);
 	p.group = true;
 	dropped(&r, &p, DROP_GROUP);
@@ -199,7 +205,7 @@ START_TEST(drops)
 	/* nothing of all this was remembered */
 	ck_assert_uint_eq(rsession_count(r.sessions), 0);
 	ck_assert_uint_eq(r.counters.count[COUNT_RECEIVED],
-	                  counters_dropped(&r.counters));
+	                  1 + counters_dropped(&r.counters));
 	reflect_release(&r);
 }
 END_TEST

@@ -47,7 +47,7 @@ struct prober_stats {
 	_Atomic uint64_t sent, send_failed, received, late, unknown, altered,
 	    local_drops, results, results_held;
 	_Atomic uint32_t sessions;
-	_Atomic int64_t lateness_max_ns; /* of sends, since last read */
+	_Atomic int64_t lateness_max_ns; /* of sends; prober_take_lateness() */
 	_Atomic bool clock_synchronised;
 	_Atomic int64_t clock_max_error_ns;
 };
@@ -55,14 +55,17 @@ struct prober_stats {
 struct prober;
 /* Starts the thread. NULL with *err = -errno. */
 struct prober *prober_start(const struct prober_opts *o, int *err);
-/* Finishes open intervals (RESULT_PARTIAL), joins the thread, frees. Results
- * still in the outbox can be taken before: call prober_stop, drain, free. */
+/* Finishes open intervals (RESULT_PARTIAL) and joins the thread; all results
+ * are in the mailbox then, to be taken before prober_free(). */
 void prober_stop(struct prober *p);
+/* Stops if need be. Takes NULL. */
 void prober_free(struct prober *p);
 
 /* Hands over the plan (a later one replaces an untaken one). */
 void prober_set_plan(struct prober *p, struct plan *plan);
 struct mailbox *prober_results(struct prober *p);
 const struct prober_stats *prober_stats(const struct prober *p);
+/* How late the latest send was since the last call. */
+int64_t prober_take_lateness_ns(struct prober *p);
 
 #endif

@@ -1,0 +1,423 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The loop, in a turn:
+ *   the clock and its quality once a second, plans as they come;
+ *   every DRAIN_NS: drain the sockets, then tell a slice of the probes that
+ *     time passed until the instant before the drain, and hand over results;
+ *   the earliest slot if it is due and the minimum gap has passed;
+ *   sleep until whatever is next.
+ */
+#include "meshd/prober.h"
+
+#include "lib/base/clock_read.h"
+#include "lib/twamp/testpkt.h"
+#include "meshd/prober_int.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/prctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#define DRAIN_NS (5 * NS_PER_MS) /* 256 packets hold 50,000 packets/s */
+#define TICK_NS                                                                \
+	(50 * NS_PER_MS)           /* the longest sleep while there are probes \
+	                            */
+#define SWEEP_NS (250 * NS_PER_MS) /* each probe is advanced so often */
+#define END_SLICE 4                /* removed probes finished per drain */
+#define SPIN_NS (50 * NS_PER_US)   /* precise: awake so long before a slot */
+#define SKIP_SLICE 1000            /* missed slots told per probe and turn */
+#define OUTBOX_MAX 4096            /* letters; more wait in our own list */
+#define HELD_MAX 65536U /* 90 MB: the main thread has been dead for long */
+#define FIFO_PRIORITY 10
+
+/* --- results -------------------------------------------------------------- */
+
+static void
+result_drop(struct letter *l)
+{
+	free(l);
+}
+
+static void
+hold(struct prober *p, struct result_letter *l)
+{
+	uint64_t more;
+
+	if (p->held.n == HELD_MAX) {
+		if (log_limit_ok(&p->hold_limit, clock_mono(), &more))
+			log_error("prober: %u results wait for the main "
+			          "thread: one lost (%" PRIu64 " more)",
+			          HELD_MAX, more);
+		free(l);
+		return;
+	}
+	l->letter.next = NULL;
+	*p->held.tail = &l->letter;
+	p->held.tail = &l->letter.next;
+	p->held.n++;
+	atomic_fetch_add_explicit(&p->stats.results_held, 1,
+	                          memory_order_relaxed);
+}
+
+/* What waited goes first. */
+static void
+hand_over_held(struct prober *p, size_t outbox_max)
+{
+	while (p->held.head && mailbox_count(p->results) < outbox_max) {
+		struct letter *l = p->held.head, *next = l->next;
+
+		if (!mailbox_put(p->results, l))
+			return;
+		p->held.head = next;
+		if (!next)
+			p->held.tail = &p->held.head;
+		p->held.n--;
+	}
+}
+
+void
+prober_deliver(struct prober *p, struct probe *pr)
+{
+	struct result_letter *l;
+	struct result r;
+
+	while (session_take(pr->session, &r)) {
+		l = malloc(sizeof(*l));
+		if (!l) {
+			log_error("prober: no memory for a result: lost");
+			continue;
+		}
+		l->result = r;
+		atomic_fetch_add_explicit(&p->stats.results, 1,
+		                          memory_order_relaxed);
+		if (p->held.head || mailbox_count(p->results) >= OUTBOX_MAX ||
+		    !mailbox_put(p->results, &l->letter))
+			hold(p, l);
+	}
+}
+
+/* --- the loop --------------------------------------------------------------
+ */
+
+static void
+take_plan(struct prober *p)
+{
+	struct letter *l = mailbox_take_all(p->plans);
+
+	while (l) {
+		struct letter *next = l->next;
+		struct plan *plan = (struct plan *)(void *)l;
+
+		if (!next)
+			table_apply(p, plan, clock_now());
+		plan_free(plan);
+		l = next;
+	}
+}
+
+static void
+each_second(struct prober *p, struct mono now)
+{
+	if (mono_diff_ns(now, p->last_second) < NS_PER_S)
+		return;
+	p->last_second = now;
+	clock_test_poll();
+	p->quality = clock_quality_read(p->opts.clock_error_floor_ns);
+	atomic_store_explicit(&p->stats.clock_synchronised,
+	                      p->quality.synchronised, memory_order_relaxed);
+	atomic_store_explicit(&p->stats.clock_max_error_ns,
+	                      p->quality.max_error_ns, memory_order_relaxed);
+}
+
+/* So many probes as keep each at one visit per SWEEP_NS. */
+static size_t
+sweep_share(struct prober *p, struct mono now)
+{
+	const int64_t passed = mono_diff_ns(now, p->last_sweep);
+	const size_t n = p->table_n;
+	size_t share;
+
+	if (n == 0)
+		return 0;
+	share = passed >= SWEEP_NS ? n : n * (size_t)passed / SWEEP_NS + 1;
+	/* after a stop of the process still in slices */
+	return share > n / 4 + 1 ? n / 4 + 1 : share;
+}
+
+static void
+sweep(struct prober *p, struct clock_pair now)
+{
+	size_t share = sweep_share(p, now.mono);
+
+	p->last_sweep = now.mono;
+	for (; share > 0; share--) {
+		struct probe *pr;
+
+		if (p->sweep_at >= p->table_n)
+			p->sweep_at = 0;
+		pr = p->table[p->sweep_at++];
+		io_skip_missed(p, pr, now, SKIP_SLICE);
+		if (mono_diff_ns(now.mono, pr->due) > TICK_NS)
+			continue; /* it has slots to tell first */
+		session_advance(pr->session, now, NULL, NULL);
+		prober_deliver(p, pr);
+	}
+}
+
+static void
+drain(struct prober *p)
+{
+	const struct clock_pair now = clock_now();
+
+	io_drain(p);
+	p->last_drain = now.mono;
+	p->before = now;
+	sweep(p, now);
+	table_end_some(p, now, END_SLICE);
+	hand_over_held(p, OUTBOX_MAX);
+}
+
+/* The instant of the next send, if any. */
+static bool
+next_send(const struct prober *p, struct mono *at)
+{
+	const struct probe *top = sched_top(&p->sched);
+
+	if (!top)
+		return false;
+	*at = mono_diff_ns(top->due, p->send_not_before) > 0
+	          ? top->due
+	          : p->send_not_before;
+	return true;
+}
+
+static void
+send_due(struct prober *p)
+{
+	struct probe *top = sched_top(&p->sched);
+	struct clock_pair now;
+	struct mono at;
+
+	if (!next_send(p, &at))
+		return;
+	now = clock_now();
+	if (mono_diff_ns(at, now.mono) > (p->opts.precise ? SPIN_NS : 0))
+		return;
+	io_skip_missed(p, top, now, SKIP_SLICE);
+	if (sched_top(&p->sched) != top ||
+	    mono_diff_ns(top->due, mono_add_ns(now.mono, SPIN_NS)) > 0)
+		return;
+	while (mono_diff_ns(at, clock_mono()) > 0)
+		; /* precise: at most SPIN_NS */
+	io_slot(p, top);
+}
+
+static int64_t
+sleep_ns(const struct prober *p, struct mono now)
+{
+	const bool busy = p->table_n > 0 || p->ending_n > 0 || p->held.head;
+	int64_t ns = NS_PER_S - mono_diff_ns(now, p->last_second);
+	struct mono at;
+
+	if (busy) {
+		const int64_t tick = TICK_NS - mono_diff_ns(now, p->last_drain);
+
+		ns = tick < ns ? tick : ns;
+	}
+	if (next_send(p, &at)) {
+		const int64_t due =
+		    mono_diff_ns(at, now) - (p->opts.precise ? SPIN_NS : 0);
+
+		ns = due < ns ? due : ns;
+	}
+	return ns > 0 ? ns : 0;
+}
+
+static void
+wait_for_next(struct prober *p)
+{
+	struct pollfd fd[2] = {{mailbox_fd(p->plans), POLLIN, 0},
+	                       {p->stop_fd, POLLIN, 0}};
+	const int64_t ns = sleep_ns(p, clock_mono());
+	struct timespec ts = {ns / NS_PER_S, ns % NS_PER_S};
+
+	(void)ppoll(fd, 2, &ts, NULL);
+	if (fd[0].revents)
+		take_plan(p);
+}
+
+static void
+ask_for_priority(const struct prober *p)
+{
+	const struct sched_param sp = {.sched_priority = FIFO_PRIORITY};
+	int rc;
+
+	/* the default slack would add 50 us to every send */
+	(void)prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL);
+	if (!p->opts.fifo)
+		return;
+	rc = pthread_setschedparam(pthread_self(), SCHED_FIFO, &sp);
+	if (rc != 0)
+		log_warn("prober: no SCHED_FIFO: %s; going on without",
+		         strerror(rc));
+}
+
+static void
+finish_all(struct prober *p)
+{
+	const struct clock_pair now = clock_now();
+
+	io_drain(p);
+	for (size_t i = 0; i < p->table_n; i++) {
+		session_finish(p->table[i]->session, now, RESULT_PARTIAL);
+		prober_deliver(p, p->table[i]);
+	}
+	table_end_some(p, now, SIZE_MAX);
+	hand_over_held(p, SIZE_MAX);
+}
+
+static void *
+prober_main(void *arg)
+{
+	struct prober *p = arg;
+
+	ask_for_priority(p);
+	p->before = clock_now();
+	p->last_second = mono_add_ns(p->before.mono, -NS_PER_S);
+	p->last_sweep = p->last_drain = p->send_not_before = p->before.mono;
+	while (!atomic_load(&p->stop)) {
+		const struct mono now = clock_mono();
+
+		each_second(p, now);
+		if (mono_diff_ns(now, p->last_drain) >= DRAIN_NS)
+			drain(p);
+		send_due(p);
+		wait_for_next(p);
+	}
+	finish_all(p);
+	return NULL;
+}
+
+/* --- the main thread's side -------------------------------------------------
+ */
+
+static int
+prober_init(struct prober *p, const struct prober_opts *o)
+{
+	p->opts = *o;
+	p->held.tail = &p->held.head;
+	p->stats.clock_max_error_ns = NS_UNKNOWN;
+	rng_seed(&p->rng, random_u64());
+	random_bytes(&p->key, sizeof(p->key));
+	p->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (p->epoll_fd < 0)
+		return -errno;
+	p->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (p->stop_fd < 0)
+		return -errno;
+	p->rx = udp_rx_new(TEST_BUF_MAX);
+	p->plans = mailbox_new(1);
+	/* the bound is OUTBOX_MAX while running; at the end all go in */
+	p->results = mailbox_new(SIZE_MAX);
+	return p->rx && p->plans && p->results ? 0 : -ENOMEM;
+}
+
+struct prober *
+prober_start(const struct prober_opts *o, int *err)
+{
+	struct prober *p = calloc(1, sizeof(*p));
+
+	if (!p) {
+		*err = -ENOMEM;
+		return NULL;
+	}
+	p->epoll_fd = p->stop_fd = -1;
+	*err = prober_init(p, o);
+	if (*err == 0)
+		*err = -pthread_create(&p->thread, NULL, prober_main, p);
+	if (*err != 0) {
+		prober_free(p);
+		return NULL;
+	}
+	p->started = true;
+	return p;
+}
+
+void
+prober_stop(struct prober *p)
+{
+	const uint64_t one = 1;
+
+	if (!p->started || p->joined)
+		return;
+	atomic_store(&p->stop, true);
+	(void)!write(p->stop_fd, &one, sizeof(one));
+	(void)pthread_join(p->thread, NULL);
+	p->joined = true;
+}
+
+static void
+plan_drop(struct letter *l)
+{
+	plan_free((struct plan *)(void *)l);
+}
+
+void
+prober_free(struct prober *p)
+{
+	if (!p)
+		return;
+	prober_stop(p);
+	table_release(p);
+	while (p->held.head) {
+		struct letter *next = p->held.head->next;
+
+		free(p->held.head);
+		p->held.head = next;
+	}
+	mailbox_free(p->plans, plan_drop);
+	mailbox_free(p->results, result_drop);
+	udp_rx_free(p->rx);
+	if (p->epoll_fd >= 0)
+		(void)close(p->epoll_fd);
+	if (p->stop_fd >= 0)
+		(void)close(p->stop_fd);
+	free(p);
+}
+
+void
+prober_set_plan(struct prober *p, struct plan *plan)
+{
+	while (!mailbox_put(p->plans, &plan->letter)) {
+		struct letter *old = mailbox_take(p->plans);
+
+		if (old)
+			plan_drop(old);
+	}
+}
+
+struct mailbox *
+prober_results(struct prober *p)
+{
+	return p->results;
+}
+
+const struct prober_stats *
+prober_stats(const struct prober *p)
+{
+	return &p->stats;
+}
+
+int64_t
+prober_take_lateness_ns(struct prober *p)
+{
+	return atomic_exchange_explicit(&p->stats.lateness_max_ns, 0,
+	                                memory_order_relaxed);
+}

@@ -42,7 +42,7 @@ struct server {
 	struct event *second;    /* owned */
 	struct event *sig[3];    /* owned */
 	struct localsock *local; /* owned; NULL: none */
-	struct log_limit drops_log, full_log, send_log;
+	struct log_limit drops_log, full_log, send_log, recv_log;
 	uint64_t drops_seen, full_seen; /* by on_second() */
 };
 
@@ -144,9 +144,12 @@ on_readable(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	for (int i = 0; i < BATCHES_PER_TURN; i++) {
 		uint32_t drops = ep->drops;
-		/* an error is one packet's (ICMP), the next call goes on */
 		const int n = udp_rx_batch(fd, s->rx, &drops);
+		uint64_t held;
 
+		if (n < 0 && log_limit_ok(&s->recv_log, clock_mono(), &held))
+			log_warn("receiving: %s (and %" PRIu64 " times before)",
+			         strerror(-n), held);
 		if (n <= 0)
 			break;
 		s->reflect.counters.count[COUNT_KERNEL_DROPS] +=
@@ -259,7 +262,8 @@ advice(int error, uint16_t port)
 		           : "forbidden by this system";
 	case EADDRINUSE:
 		return "another program, perhaps another reflector, has this "
-		       "port; stop it or use --port";
+		       "port, or the address is listed twice or beside its "
+		       "wildcard; see --port and --address";
 	case EADDRNOTAVAIL:
 		return "no interface of this host has that address; see "
 		       "--address";

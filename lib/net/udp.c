@@ -267,7 +267,11 @@ read_packet(struct mmsghdr *m, struct udp_packet *p, struct clock_pair now,
 		else if (cm->cmsg_level == IPPROTO_IPV6)
 			read_v6_cmsg(cm, p);
 	}
+	/* A wall clock stepped back since the stamp would put the packet into
+	 * the future; nothing arrives later than it is read. */
 	p->mono = wall_to_mono(p->wall, now);
+	if (p->mono.ns > now.mono.ns)
+		p->mono = now.mono;
 	/* for the next call */
 	h->msg_namelen = sizeof(p->src.u);
 	h->msg_controllen = RX_CONTROL_BYTES;

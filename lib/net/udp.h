@@ -42,7 +42,7 @@ struct udp_packet {
 	int ttl;           /* -1 when unknown */
 	int tos;           /* DSCP<<2|ECN, -1 when unknown */
 	struct wall wall;  /* kernel's receive stamp (or user space: stamp) */
-	struct mono mono;  /* the same instant */
+	struct mono mono;  /* the same instant, never in the future */
 	enum stamp_source stamp;
 	bool truncated; /* longer than the buffer: drop it */
 	bool group;     /* sent to a multicast or broadcast address */

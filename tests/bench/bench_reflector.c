@@ -188,13 +188,12 @@ start_echo(struct target *t)
 /* --- the real thing ----------------------------------------------------- */
 
 static void
-start_reflector(struct target *t)
+start_reflector(struct target *t, const char *listen)
 {
 	const char *dir = getenv("BUILD_DIR");
 	char program[512], port[8], conf[] = "/tmp/twmesh-bench.XXXXXX";
 	/* the limit is looked up for each packet, but not reached */
-	static const char text[] = "rate_limit_pps = 10000000\nsocket = \"\"\n"
-	                           "address = { \"127.0.0.1\" }\n";
+	static const char text[] = "rate_limit_pps = 10000000\nsocket = \"\"\n";
 	const int fd = mkstemp(conf);
 	int status;
 
@@ -212,7 +211,8 @@ start_reflector(struct target *t)
 		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 		pin(0);
 		(void)execl(program, program, "-c", conf, "--port", port,
-		            "--log-level", "error", (char *)NULL);
+		            "--address", listen, "--log-level", "error",
+		            (char *)NULL);
 		fail(program);
 	}
 	(void)usleep(300000);
@@ -351,8 +351,10 @@ median(const double *v, int n)
 }
 
 static double
-measure(struct target t[2], size_t size, int rounds, double round_s)
+measure(struct target *ours, struct target *echo, size_t size, int rounds,
+        double round_s)
 {
+	struct target *const t[2] = {ours, echo};
 	struct load l;
 	double ratio[ROUNDS_MAX];
 
@@ -360,59 +362,65 @@ measure(struct target t[2], size_t size, int rounds, double round_s)
 	for (int r = -1; r < rounds; r++) { /* -1: warm-up */
 		for (int k = 0; k < 2; k++) {
 			double took, used;
-			const uint64_t n =
-			    run(&l, &t[k], round_s, &took, &used);
+			const uint64_t n = run(&l, t[k], round_s, &took, &used);
 
 			if (n == 0) {
 				errno = ETIMEDOUT;
-				fail(t[k].name);
+				fail(t[k]->name);
 			}
 			if (r < 0)
 				continue;
-			t[k].rate[r] = (double)n / took;
-			t[k].cpu_us[r] = used * 1e6 / (double)n;
+			t[k]->rate[r] = (double)n / took;
+			t[k]->cpu_us[r] = used * 1e6 / (double)n;
 		}
 		if (r >= 0)
-			ratio[r] = t[0].rate[r] / t[1].rate[r];
+			ratio[r] = ours->rate[r] / echo->rate[r];
 	}
 	load_release(&l);
 	return median(ratio, rounds);
 }
 
 static void
-report(const char *what, double ratio, const struct target t[2], int rounds)
+report(const char *what, double ratio, const struct target *ours,
+       const struct target *echo, int rounds)
 {
 	printf("%s: replies/s ratio %.2f (bar %.2f) twmesh %.0fk/s echo "
 	       "%.0fk/s cpu/packet %.2f us vs %.2f us\n",
-	       what, ratio, BAR, median(t[0].rate, rounds) / 1e3,
-	       median(t[1].rate, rounds) / 1e3, median(t[0].cpu_us, rounds),
-	       median(t[1].cpu_us, rounds));
+	       what, ratio, BAR, median(ours->rate, rounds) / 1e3,
+	       median(echo->rate, rounds) / 1e3, median(ours->cpu_us, rounds),
+	       median(echo->cpu_us, rounds));
 }
 
 int
 main(int argc, char **argv)
 {
-	static struct target t[2] = {{.name = "twmesh-reflector"},
-	                             {.name = "echo"}};
-	const int asked = argc > 1 ? (int)strtol(argv[1], NULL, 10) : 9;
-	const long ms = argc > 2 ? strtol(argv[2], NULL, 10) : 500;
+	static struct target one = {.name = "twmesh-reflector"},
+	                     any = {.name = "twmesh-reflector on 0.0.0.0"},
+	                     echo = {.name = "echo"};
+	const int asked = argc > 1 ? (int)strtol(argv[1], NULL, 10) : 11;
+	const long ms = argc > 2 ? strtol(argv[2], NULL, 10) : 350;
 	const int rounds = asked < 1            ? 1
 	                   : asked > ROUNDS_MAX ? ROUNDS_MAX
 	                                        : asked;
 	const double round_s = (double)(ms < 50 ? 50 : ms) * 1e-3;
+	const pid_t *const pids[3] = {&one.pid, &any.pid, &echo.pid};
 	double ratio;
 
-	start_reflector(&t[0]);
-	start_echo(&t[1]);
+	start_reflector(&one, "127.0.0.1");
+	start_reflector(&any, "0.0.0.0");
+	start_echo(&echo);
 	pin(1);
 	(void)usleep(100000);
-	ratio = measure(t, STAMP_BASE, rounds, round_s);
-	report("reflector", ratio, t, rounds);
+	ratio = measure(&one, &echo, STAMP_BASE, rounds, round_s);
+	report("reflector", ratio, &one, &echo, rounds);
 	report("reflector, 128 octets with bitmap TLV",
-	       measure(t, 128, rounds, round_s), t, rounds);
-	for (int k = 0; k < 2; k++) {
-		(void)kill(t[k].pid, k ? SIGKILL : SIGTERM);
-		(void)waitpid(t[k].pid, NULL, 0);
+	       measure(&one, &echo, 128, rounds, round_s), &one, &echo, rounds);
+	report("reflector, on 0.0.0.0 (a source address per reply)",
+	       measure(&any, &echo, STAMP_BASE, rounds, round_s), &any, &echo,
+	       rounds);
+	for (int k = 0; k < 3; k++) {
+		(void)kill(*pids[k], k == 2 ? SIGKILL : SIGTERM);
+		(void)waitpid(*pids[k], NULL, 0);
 	}
 	return ratio < BAR;
 }

@@ -197,35 +197,53 @@ addr_equal(const struct addr *a, const struct addr *b)
 	return addr_ip_equal(a, b) && addr_port(a) == addr_port(b);
 }
 
+/* The IPv4 address, host order, of an IPv4 or IPv4-mapped one. */
+static bool
+as_v4(const struct addr *a, uint32_t *v4)
+{
+	const struct in6_addr *v6 = &a->u.v6.sin6_addr;
+	uint32_t n;
+
+	if (addr_family(a) == AF_INET) {
+		*v4 = ntohl(a->u.v4.sin_addr.s_addr);
+		return true;
+	}
+	if (addr_family(a) != AF_INET6 || !IN6_IS_ADDR_V4MAPPED(v6))
+		return false;
+	memcpy(&n, v6->s6_addr + 12, sizeof(n));
+	*v4 = ntohl(n);
+	return true;
+}
+
 bool
 addr_is_loopback(const struct addr *a)
 {
-	const struct in6_addr *v6 = &a->u.v6.sin6_addr;
+	uint32_t v4;
 
-	if (addr_family(a) == AF_INET)
-		return (ntohl(a->u.v4.sin_addr.s_addr) >> 24) == 127;
-	if (addr_family(a) != AF_INET6)
-		return false;
-	return IN6_IS_ADDR_LOOPBACK(v6) ||
-	       (IN6_IS_ADDR_V4MAPPED(v6) && v6->s6_addr[12] == 127);
+	if (as_v4(a, &v4))
+		return v4 >> 24 == 127;
+	return addr_family(a) == AF_INET6 &&
+	       IN6_IS_ADDR_LOOPBACK(&a->u.v6.sin6_addr);
 }
 
 bool
 addr_is_any(const struct addr *a)
 {
-	static const uint8_t zero[16];
-	size_t n;
-	const uint8_t *p = addr_bytes(a, &n);
+	uint32_t v4;
 
-	return n > 0 && memcmp(p, zero, n) == 0;
+	if (as_v4(a, &v4))
+		return v4 == INADDR_ANY;
+	return addr_family(a) == AF_INET6 &&
+	       IN6_IS_ADDR_UNSPECIFIED(&a->u.v6.sin6_addr);
 }
 
 bool
 addr_is_multicast(const struct addr *a)
 {
-	if (addr_family(a) == AF_INET)
-		return IN_MULTICAST(ntohl(a->u.v4.sin_addr.s_addr)) ||
-		       a->u.v4.sin_addr.s_addr == INADDR_BROADCAST;
+	uint32_t v4;
+
+	if (as_v4(a, &v4))
+		return IN_MULTICAST(v4) || v4 == INADDR_BROADCAST;
 	return addr_family(a) == AF_INET6 &&
 	       IN6_IS_ADDR_MULTICAST(&a->u.v6.sin6_addr);
 }

@@ -46,9 +46,10 @@ void addr_set_port(struct addr *a, uint16_t port);
 int addr_family(const struct addr *a); /* AF_INET, AF_INET6, AF_UNSPEC */
 bool addr_equal(const struct addr *a, const struct addr *b);    /* with port */
 bool addr_ip_equal(const struct addr *a, const struct addr *b); /* without */
-bool addr_is_loopback(const struct addr *a); /* 127.0.0.0/8, ::1, mapped */
-bool addr_is_any(const struct addr *a);      /* 0.0.0.0, :: */
-bool addr_is_multicast(const struct addr *a);
+/* IPv4-mapped IPv6 addresses count as what they map. */
+bool addr_is_loopback(const struct addr *a);  /* 127.0.0.0/8, ::1 */
+bool addr_is_any(const struct addr *a);       /* 0.0.0.0, :: */
+bool addr_is_multicast(const struct addr *a); /* and 255.255.255.255 */
 
 /* "127.0.1.3:862", "[::1]:862"; `out` of ADDR_TEXT_MAX; returns out. */
 char *addr_format(const struct addr *a, char *out);

@@ -29,19 +29,17 @@ name_is_valid(const char *name)
 	return true;
 }
 
-void
-text_make_printable(char *s)
+/* C0, DEL and C1; the separators and directional overrides (U+2028 to U+202E,
+ * U+2066 to U+2069) by which text can pretend to be other text. */
+static bool
+is_control(uint32_t cp)
 {
-	for (unsigned char *p = (unsigned char *)s; *p; p++) {
-		if (*p < 0x20 || *p == 0x7f)
-			*p = '?';
-		/* C1 controls are C2 80 .. C2 9F in UTF-8 */
-		else if (*p == 0xc2 && p[1] >= 0x80 && p[1] <= 0x9f)
-			p[0] = p[1] = '?';
-	}
+	return cp < 0x20 || (cp >= 0x7f && cp <= 0x9f) ||
+	       (cp >= 0x2028 && cp <= 0x202e) || (cp >= 0x2066 && cp <= 0x2069);
 }
 
-/* Length of the UTF-8 sequence at s (1..4), 0 if invalid. */
+/* Length of the UTF-8 sequence at s (1..4); 0 if it is invalid or a control
+ * character. */
 static size_t
 utf8_len(const unsigned char *s, size_t left)
 {
@@ -49,7 +47,7 @@ utf8_len(const unsigned char *s, size_t left)
 	size_t n;
 
 	if (s[0] < 0x80)
-		return 1;
+		return !is_control(s[0]);
 	if (s[0] >= 0xc2 && s[0] <= 0xdf)
 		n = 2, cp = s[0] & 0x1fU;
 	else if ((s[0] & 0xf0) == 0xe0)
@@ -66,10 +64,24 @@ utf8_len(const unsigned char *s, size_t left)
 		cp = cp << 6 | (s[i] & 0x3fU);
 	}
 	if ((n == 3 && cp < 0x800) || (n == 4 && cp < 0x10000) ||
-	    cp > 0x10ffff || (cp >= 0xd800 && cp <= 0xdfff) ||
-	    (cp >= 0x80 && cp <= 0x9f))
+	    cp > 0x10ffff || (cp >= 0xd800 && cp <= 0xdfff) || is_control(cp))
 		return 0;
 	return n;
+}
+
+void
+text_make_printable(char *s)
+{
+	unsigned char *p = (unsigned char *)s;
+	size_t left = strlen(s), n;
+
+	for (; left > 0; p += n, left -= n) {
+		n = utf8_len(p, left);
+		if (n == 0) {
+			*p = '?';
+			n = 1;
+		}
+	}
 }
 
 bool
@@ -80,7 +92,7 @@ text_is_clean(const char *s, size_t len)
 	for (size_t i = 0; i < len;) {
 		const size_t n = utf8_len(p + i, len - i);
 
-		if (n == 0 || (n == 1 && (p[i] < 0x20 || p[i] == 0x7f)))
+		if (n == 0)
 			return false;
 		i += n;
 	}
@@ -139,7 +151,8 @@ text_parse_duration(const char *s, int64_t unit_ns, int64_t min_ns,
 		unit_ns = units[i].ns;
 	}
 	v *= (double)unit_ns;
-	if (v < (double)min_ns || v > (double)max_ns)
+	/* INT64_MAX as a double is 2^63: one more than fits */
+	if (v < (double)min_ns || v > (double)max_ns || v >= 0x1p63)
 		return false;
 	*out_ns = (int64_t)llround(v);
 	return true;

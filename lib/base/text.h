@@ -20,9 +20,10 @@ bool name_is_valid(const char *name);
 	"1 to 63 of a-z, 0-9 and '-', beginning and ending with a letter or " \
 	"digit"
 
-/* Control characters (C0, DEL, and the UTF-8 forms of C1) become '?'. */
+/* Octets of control characters (C0, DEL, C1, directional overrides) and of
+ * invalid UTF-8 become '?'. */
 void text_make_printable(char *s);
-/* True if the bytes are valid UTF-8 without NUL and without control
+/* True if the bytes are valid UTF-8 without NUL and without such control
  * characters: what text fields of messages must be. */
 bool text_is_clean(const char *s, size_t len);
 

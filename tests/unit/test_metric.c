@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The metric table is a promise to SQL, JSON, the wire and the page. */
+#include "lib/base/metric.h"
+
+#include <check.h>
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+START_TEST(test_every_row_is_whole)
+{
+	for (unsigned i = 1; i < METRIC_N; i++) {
+		const struct metric_info *m = metric_info(i);
+
+		ck_assert_msg(m != NULL, "metric %u has no row", i);
+		ck_assert_uint_eq(m->id, i);
+		ck_assert(m->name && *m->name);
+		ck_assert(m->sql && *m->sql);
+		ck_assert(m->unit != NULL);
+		ck_assert(m->rfc && *m->rfc);
+		ck_assert(m->null_rule && *m->null_rule);
+		ck_assert(m->help && *m->help);
+	}
+	ck_assert_ptr_null(metric_info(METRIC_NONE));
+	ck_assert_ptr_null(metric_info(METRIC_N));
+	ck_assert_ptr_null(metric_info(UINT32_MAX));
+}
+END_TEST
+
+START_TEST(test_names)
+{
+	for (unsigned i = 1; i < METRIC_N; i++) {
+		const struct metric_info *m = metric_info(i);
+		const size_t n = strlen(m->sql);
+
+		ck_assert_ptr_eq(metric_by_name(m->name), m); /* unique */
+		for (const char *p = m->sql; *p; p++)
+			ck_assert_msg(islower(*p) || isdigit(*p) || *p == '_',
+			              "%s", m->sql);
+		ck_assert_int_eq(strncmp(m->name, m->sql, strlen(m->name)), 0);
+		/* a column of milliseconds says so, no other does */
+		ck_assert_int_eq(n > 3 && strcmp(m->sql + n - 3, "_ms") == 0,
+		                 m->type == METRIC_DURATION);
+		for (unsigned j = 1; j < i; j++)
+			ck_assert_str_ne(metric_info(j)->sql, m->sql);
+	}
+	ck_assert_ptr_null(metric_by_name(""));
+	ck_assert_ptr_null(metric_by_name("rtt"));
+	ck_assert_ptr_null(metric_by_name("rtt_min "));
+}
+END_TEST
+
+/* The ids are on the wire: they never change. */
+START_TEST(test_ids)
+{
+	static const struct {
+		const char *name;
+		unsigned id;
+	} wire[] = {
+	    {"scheduled", 1},
+	    {"sent", 2},
+	    {"send_failed", 3},
+	    {"received", 4},
+	    {"lost", 5},
+	    {"lost_fwd", 6},
+	    {"lost_bwd", 7},
+	    {"lost_undet", 8},
+	    {"late", 9},
+	    {"duplicates", 10},
+	    {"rtt_min", 11},
+	    {"rtt_mean", 12},
+	    {"rtt_max", 13},
+	    {"rtt_p50", 14},
+	    {"rtt_p99", 15},
+	    {"fwd_min", 16},
+	    {"fwd_mean", 17},
+	    {"fwd_max", 18},
+	    {"bwd_min", 19},
+	    {"bwd_mean", 20},
+	    {"bwd_max", 21},
+	    {"fwd_ipdv", 22},
+	    {"bwd_ipdv", 23},
+	    {"fwd_jitter_rfc3550", 24},
+	    {"bwd_jitter_rfc3550", 25},
+	    {"fwd_hops", 26},
+	    {"bwd_hops", 27},
+	    {"clock_err", 28},
+	    {"local_drops", 29},
+	    {"flags", 30},
+	    {"span", 31},
+	};
+
+	for (size_t i = 0; i < sizeof(wire) / sizeof(wire[0]); i++) {
+		const struct metric_info *m = metric_info(wire[i].id);
+
+		ck_assert_ptr_nonnull(m);
+		ck_assert_str_eq(m->name, wire[i].name);
+	}
+}
+END_TEST
+
+START_TEST(test_shown)
+{
+	ck_assert_double_eq_tol(
+	    metric_shown(metric_info(METRIC_RTT_MIN), 1234567), 1.234567,
+	    1e-12);
+	ck_assert_double_eq(metric_shown(metric_info(METRIC_LOST), 7), 7);
+	ck_assert_double_eq(metric_shown(metric_info(METRIC_FWD_MIN), -500000),
+	                    -0.5);
+}
+END_TEST
+
+START_TEST(test_matrix_metrics)
+{
+	ck_assert_str_eq(matrix_metrics[0].name, "state");
+	for (size_t i = 0; i < matrix_metrics_n; i++) {
+		const struct matrix_metric_info *m = &matrix_metrics[i];
+		const size_t n = strlen(m->name);
+
+		ck_assert(*m->name && *m->label && *m->help);
+		ck_assert_ptr_eq(matrix_metric_by_name(m->name), m);
+		ck_assert_int_ge(m->decimals, 0);
+		if (n > 3 && strcmp(m->name + n - 3, "_ms") == 0)
+			ck_assert_str_eq(m->unit, "ms");
+		if (n > 4 && strcmp(m->name + n - 4, "_pct") == 0)
+			ck_assert_str_eq(m->unit, "%");
+	}
+	ck_assert_ptr_null(matrix_metric_by_name("nonsense"));
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *s = suite_create("metric");
+	TCase *t = tcase_create("metric");
+	SRunner *r;
+	int failed;
+
+	tcase_add_test(t, test_every_row_is_whole);
+	tcase_add_test(t, test_names);
+	tcase_add_test(t, test_ids);
+	tcase_add_test(t, test_shown);
+	tcase_add_test(t, test_matrix_metrics);
+	suite_add_tcase(s, t);
+	r = srunner_create(s);
+	srunner_run_all(r, CK_NORMAL);
+	failed = srunner_ntests_failed(r);
+	srunner_free(r);
+	return failed ? 1 : 0;
+}

@@ -303,12 +303,12 @@ run(struct load *l, const struct target *t, double seconds, double *took_s,
     double *used_s)
 {
 	const double start = now_s(), cpu = cpu_s(t->pid);
-	double heard = start, now = start;
+	double heard = start, now = start, end;
 	uint64_t replies = 0;
 	int64_t outstanding = 0;
 	unsigned out = 0, in = 0;
 
-	for (; now - start < seconds; now = now_s()) {
+	while (now - start < seconds) {
 		unsigned got = 0;
 
 		for (; outstanding + BATCH <= WINDOW; outstanding += BATCH)
@@ -321,11 +321,12 @@ run(struct load *l, const struct target *t, double seconds, double *took_s,
 			heard = now;
 		else if (now - heard > 0.05) /* lost: start afresh */
 			outstanding = 0;
+		now = now_s();
 	}
 	*took_s = now - start;
 	*used_s = cpu_s(t->pid) - cpu;
-	for (double end = now + 0.02;
-	     now_s() < end;) { /* the rest, uncounted */
+	end = now + 0.02;
+	while (now_s() < end) { /* the rest, uncounted */
 		for (unsigned i = 0; i < FLOWS; i++)
 			(void)take_replies(l, i);
 	}

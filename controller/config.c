@@ -19,6 +19,24 @@
 #define SOCKET_MAX_CHARS \
 	((int64_t)sizeof(((struct sockaddr_un *)0)->sun_path) - 1)
 
+bool
+config_parse_listen(const char *text, uint16_t default_port, struct addr *out)
+{
+	const size_t n = strlen(text);
+	char ip[ADDR_TEXT_MAX];
+
+	if (addr_parse(text, default_port, out))
+		return true;
+	/* Port 0, any free one, is no address to anybody but a listener. */
+	if (n < 3 || n >= sizeof(ip) || strcmp(text + n - 2, ":0") != 0)
+		return false;
+	memcpy(ip, text, n - 2);
+	ip[n - 2] = '\0';
+	if (strchr(ip, ':') && ip[0] != '[')
+		return false; /* "::0" is an address, not a port */
+	return addr_parse_ip(ip, 0, out);
+}
+
 static bool
 check_listen(const char *v, const char **expected)
 {
@@ -26,7 +44,7 @@ check_listen(const char *v, const char **expected)
 
 	*expected =
 	    "a numeric address and port, as 127.0.0.1:8620 or [::]:8620";
-	return addr_parse(v, MESH_PORT, &a);
+	return config_parse_listen(v, MESH_PORT, &a);
 }
 
 static bool
@@ -36,7 +54,7 @@ check_http(const char *v, const char **expected)
 
 	*expected = "a loopback address and port, as 127.0.0.1:8080 or "
 	            "[::1]:8080 (other addresses need a reverse proxy)";
-	return addr_parse(v, HTTP_PORT, &a) && addr_is_loopback(&a);
+	return config_parse_listen(v, HTTP_PORT, &a) && addr_is_loopback(&a);
 }
 
 static bool
@@ -296,8 +314,9 @@ config_read(const struct conf *c, struct config *out, char *err,
 	        strcmp(conf_str(c, "trust_first_use"), "loopback") == 0,
 	    .window = (unsigned)conf_int(c, "window"),
 	};
-	if (!addr_parse(conf_str(c, "listen"), MESH_PORT, &out->listen) ||
-	    !addr_parse(conf_str(c, "http"), HTTP_PORT, &out->http)) {
+	if (!config_parse_listen(conf_str(c, "listen"), MESH_PORT,
+	                         &out->listen) ||
+	    !config_parse_listen(conf_str(c, "http"), HTTP_PORT, &out->http)) {
 		(void)snprintf(err, err_size, "listen, http: not addresses");
 		return false;
 	}

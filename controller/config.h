@@ -30,6 +30,9 @@ struct config {
 bool config_read(const struct conf *c, struct config *out, char *err,
                  size_t err_size) __attribute__((warn_unused_result));
 
+/* addr_parse(), where port 0 is allowed too: any free one. */
+bool config_parse_listen(const char *text, uint16_t default_port,
+                         struct addr *out);
 /* "10", "0.5": packets per second in 0.1 .. 1000 -> the gap between packets. */
 bool config_parse_rate(const char *text, int64_t *gap_ns);
 

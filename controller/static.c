@@ -96,13 +96,16 @@ read_all(int fd, size_t size)
 struct blob *
 static_read(int dirfd, const char *path, const char **type)
 {
-	const char *name = strcmp(path, "/") == 0 ? "index.html" : path + 1;
+	const char *name;
 	struct blob *b = NULL;
 	struct stat st;
 	int fd;
 
+	if (path[0] != '/')
+		return NULL;
+	name = path[1] ? path + 1 : "index.html";
 	*type = type_of(name);
-	if (path[0] != '/' || !*type || !name_is_plain(name))
+	if (!*type || !name_is_plain(name))
 		return NULL;
 	fd =
 	    openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);

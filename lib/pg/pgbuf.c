@@ -130,6 +130,15 @@ pgbuf_f4(struct pgbuf *b, float v)
 }
 
 void
+pgbuf_f8(struct pgbuf *b, double v)
+{
+	uint64_t bits;
+
+	memcpy(&bits, &v, sizeof(bits));
+	pgbuf_i8(b, (int64_t)bits);
+}
+
+void
 pgbuf_bytes(struct pgbuf *b, const void *bytes, size_t n)
 {
 	if (n > INT32_MAX) {

@@ -25,6 +25,7 @@
 #define PG_OID_INT4 23
 #define PG_OID_TEXT 25
 #define PG_OID_FLOAT4 700
+#define PG_OID_FLOAT8 701
 #define PG_OID_TIMESTAMPTZ 1184
 #define PG_OID_UUID 2950
 #define PG_OID_BOOL_A 1000
@@ -81,6 +82,7 @@ void pgbuf_i2(struct pgbuf *b, int16_t v);
 void pgbuf_i4(struct pgbuf *b, int32_t v);
 void pgbuf_i8(struct pgbuf *b, int64_t v);
 void pgbuf_f4(struct pgbuf *b, float v);
+void pgbuf_f8(struct pgbuf *b, double v);
 void pgbuf_bytes(struct pgbuf *b, const void *bytes, size_t n); /* also text */
 void pgbuf_wall(struct pgbuf *b, struct wall w); /* timestamptz */
 int64_t pg_wall_to_us(struct wall w);            /* since 2000, floor */

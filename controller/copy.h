@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Rows of twmesh.result in binary COPY form. Columns come from the metric
+ * table, so that a metric more is a line there and in a migration.
+ */
+#ifndef TWMESH_CONTROLLER_COPY_H
+#define TWMESH_CONTROLLER_COPY_H
+
+#include "controller/ledger.h"
+#include "lib/pg/pgcopy.h"
+
+/* "COPY twmesh.result (ts, …) FROM STDIN (FORMAT binary)"; *columns of them.
+ * `table` is the table's name. `out` of COPY_SQL_MAX. */
+#define COPY_SQL_MAX 2048
+void copy_sql(const char *table, char *out, int *columns);
+/* All rows of the batch that are not put aside. */
+bool copy_rows(struct pgcopy *w, const struct wbatch *b, struct pgc_err *err)
+    __attribute__((warn_unused_result));
+
+#endif

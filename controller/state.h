@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The state of a matrix cell (one direction src -> dst of a class), judged
+ * from its results in order (docs/MEASUREMENT.md). Pure: no clock, no
+ * database.
+ *
+ * An interval is bad when at least 3 packets and 10 % of those sent are lost
+ * in this direction by its upper bound (lost_fwd + lost_undet), so that a
+ * blackout whose direction nobody can tell is not green; or when as many could
+ * not be sent at all. Where an interval holds too few packets for 3 losses
+ * (long gaps, sending held back from an address that does not answer), such
+ * thin intervals are gathered until there are 3.
+ *
+ *              first good                    two bad in a row
+ *   unjudged ──────────────▶ ok ───────────────────────────────▶ crit
+ *       │                     ◀─────────────────────────────────  ▲
+ *       │                            two good in a row            │
+ *       └───────────────────────────────────────────────────────-─┘
+ *                             two bad in a row
+ *
+ * A host-limited interval that looks bad says nothing. Results older than the
+ * cell's newest (back-fill) change nothing.
+ */
+#ifndef TWMESH_CONTROLLER_STATE_H
+#define TWMESH_CONTROLLER_STATE_H
+
+#include "lib/base/clock.h"
+#include "lib/base/result.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define STATE_BAD_LOST 3      /* packets: fewer are no evidence */
+#define STATE_BAD_PER_SENT 10 /* one in ten: 10 % */
+#define STATE_STREAK 2        /* intervals in a row that turn a cell */
+#define STATE_WHY_MAX 160
+
+/* Beside the bits of METRIC_FLAGS: the result came late, from a spool. */
+#define CELL_BACKFILLED (1U << 14)
+
+enum cell_state { CELL_UNJUDGED, CELL_OK, CELL_CRIT };
+
+/* Numbers are as stored: milliseconds, per cent; NAN is NULL. */
+struct cell {
+	int32_t generation;    /* of the destination's slot; 0: empty */
+	struct wall measured;  /* end of the newest interval */
+	struct wall since;     /* start of the first interval of the state */
+	enum cell_state state; /* since is valid unless CELL_UNJUDGED */
+	int16_t streak;        /* > 0 good, < 0 bad intervals in a row */
+	uint16_t flags;        /* METRIC_FLAGS | CELL_BACKFILLED */
+	int16_t hops;          /* -1: NULL */
+	int32_t thin_lost, thin_sent;
+	int32_t sent, lost; /* lost: upper bound of this direction */
+	int32_t epoch;
+	float loss_pct, loss_max_pct, delay_ms, jitter_ms, rtt_ms, rtt_p99_ms,
+	    clock_err_ms;
+	char *why; /* owned; NULL: nothing to say */
+};
+
+struct cell_input {
+	struct wall start;
+	int64_t interval_ns;
+	uint64_t epoch;
+	bool backfilled;
+	int64_t v[METRIC_N]; /* only the metrics that a cell shows are read */
+};
+/* The metrics that state_apply() reads. */
+extern const enum metric cell_metrics[];
+extern const size_t cell_metrics_n;
+
+/* Empties the cell for a destination of this generation. */
+void cell_reset(struct cell *c, int32_t generation);
+void cell_clear(struct cell *c);
+/* Takes a result into account. False when it is not newer than what the cell
+ * holds; then nothing changed. */
+bool cell_apply(struct cell *c, const struct cell_input *in);
+
+#endif

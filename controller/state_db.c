@@ -1,0 +1,528 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "controller/state_db.h"
+
+#include "lib/pg/pgbuf.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SLOT_MAX 4096
+#define BUCKETS 4096 /* power of two; chains stay short at 1,000 nodes */
+
+struct state_row {
+	struct state_row *next; /* in its bucket */
+	uint32_t src_id, class_id;
+	int64_t revision;
+	struct cell *cell; /* owned; [slot - 1] */
+	int32_t slots;
+	bool changed;
+};
+
+struct state_db {
+	struct pgc *db; /* borrowed */
+	struct state_row *bucket[BUCKETS];
+	struct state_row **changed; /* owned array of borrowed rows */
+	size_t changed_n, changed_size;
+	struct pgbuf buf; /* scratch for parameters */
+};
+
+/* The array columns, in the order of parameters and of results. */
+enum col {
+	COL_GENERATION,
+	COL_MEASURED,
+	COL_SINCE,
+	COL_STATE,
+	COL_STREAK,
+	COL_FLAGS,
+	COL_HOPS,
+	COL_THIN_LOST,
+	COL_THIN_SENT,
+	COL_SENT,
+	COL_LOST,
+	COL_EPOCH,
+	COL_LOSS,
+	COL_LOSS_MAX,
+	COL_DELAY,
+	COL_JITTER,
+	COL_RTT,
+	COL_RTT_P99,
+	COL_CLOCK_ERR,
+	COL_WHY,
+	COL_N
+};
+
+static const struct {
+	const char *name;
+	uint32_t elem, array;
+} cols[COL_N] = {
+    [COL_GENERATION] = {"generation", PG_OID_INT4, PG_OID_INT4_A},
+    [COL_MEASURED] = {"measured_at", PG_OID_TIMESTAMPTZ, PG_OID_TIMESTAMPTZ_A},
+    [COL_SINCE] = {"state_since", PG_OID_TIMESTAMPTZ, PG_OID_TIMESTAMPTZ_A},
+    [COL_STATE] = {"state", PG_OID_INT2, PG_OID_INT2_A},
+    [COL_STREAK] = {"streak", PG_OID_INT2, PG_OID_INT2_A},
+    [COL_FLAGS] = {"flags", PG_OID_INT2, PG_OID_INT2_A},
+    [COL_HOPS] = {"hops", PG_OID_INT2, PG_OID_INT2_A},
+    [COL_THIN_LOST] = {"thin_lost", PG_OID_INT4, PG_OID_INT4_A},
+    [COL_THIN_SENT] = {"thin_sent", PG_OID_INT4, PG_OID_INT4_A},
+    [COL_SENT] = {"sent", PG_OID_INT4, PG_OID_INT4_A},
+    [COL_LOST] = {"lost", PG_OID_INT4, PG_OID_INT4_A},
+    [COL_EPOCH] = {"epoch", PG_OID_INT4, PG_OID_INT4_A},
+    [COL_LOSS] = {"loss_pct", PG_OID_FLOAT4, PG_OID_FLOAT4_A},
+    [COL_LOSS_MAX] = {"loss_max_pct", PG_OID_FLOAT4, PG_OID_FLOAT4_A},
+    [COL_DELAY] = {"delay_ms", PG_OID_FLOAT4, PG_OID_FLOAT4_A},
+    [COL_JITTER] = {"jitter_ms", PG_OID_FLOAT4, PG_OID_FLOAT4_A},
+    [COL_RTT] = {"rtt_ms", PG_OID_FLOAT4, PG_OID_FLOAT4_A},
+    [COL_RTT_P99] = {"rtt_p99_ms", PG_OID_FLOAT4, PG_OID_FLOAT4_A},
+    [COL_CLOCK_ERR] = {"clock_err_ms", PG_OID_FLOAT4, PG_OID_FLOAT4_A},
+    [COL_WHY] = {"state_why", PG_OID_TEXT, PG_OID_TEXT_A},
+};
+
+struct state_db *
+state_db_new(void)
+{
+	return calloc(1, sizeof(struct state_db));
+}
+
+static void
+row_free(struct state_row *r)
+{
+	for (int32_t i = 0; i < r->slots; i++)
+		cell_clear(&r->cell[i]);
+	free(r->cell);
+	free(r);
+}
+
+static void
+forget_all(struct state_db *s)
+{
+	for (size_t i = 0; i < BUCKETS; i++) {
+		while (s->bucket[i]) {
+			struct state_row *r = s->bucket[i];
+
+			s->bucket[i] = r->next;
+			row_free(r);
+		}
+	}
+	s->changed_n = 0;
+}
+
+void
+state_db_free(struct state_db *s)
+{
+	if (!s)
+		return;
+	forget_all(s);
+	free(s->changed);
+	pgbuf_clear(&s->buf);
+	free(s);
+}
+
+bool
+state_db_attach(struct state_db *s, struct pgc *db, struct pgc_err *err)
+{
+	char read[1024], write[2048];
+	size_t r = 0, w = 0;
+
+	forget_all(s);
+	s->db = db;
+	for (int i = 0; i < COL_N; i++) {
+		r += (size_t)snprintf(read + r, sizeof(read) - r, ", %s",
+		                      cols[i].name);
+		w += (size_t)snprintf(write + w, sizeof(write) - w,
+		                      ", %s = $%d", cols[i].name, 5 + i);
+	}
+	{
+		char sql[3072];
+
+		(void)snprintf(sql, sizeof(sql),
+		               "SELECT revision%s "
+		               "FROM twmesh_private.path_state WHERE "
+		               "src_id = $1::integer "
+		               "AND class_id = $2::integer FOR UPDATE",
+		               read);
+		if (!pgc_prepare(db, "state_read", sql, err))
+			return false;
+		(void)snprintf(
+		    sql, sizeof(sql),
+		    "UPDATE twmesh_private.path_state SET "
+		    "revision = revision + 1, updated_at = clock_timestamp(), "
+		    "newest_measured_at = $4::timestamptz%s "
+		    "WHERE src_id = $1::integer AND class_id = $2::integer "
+		    "AND revision = $3::bigint",
+		    write);
+		if (!pgc_prepare(db, "state_write", sql, err))
+			return false;
+	}
+	return pgc_prepare(db, "state_make",
+	                   "INSERT INTO twmesh_private.path_state "
+	                   "(src_id, class_id) VALUES ($1::integer, "
+	                   "$2::integer) ON CONFLICT DO NOTHING",
+	                   err);
+}
+
+static struct state_row **
+place_of(struct state_db *s, uint32_t src_id, uint32_t class_id)
+{
+	struct state_row **p =
+	    &s->bucket[(src_id * 31 + class_id) & (BUCKETS - 1)];
+
+	while (*p && ((*p)->src_id != src_id || (*p)->class_id != class_id))
+		p = &(*p)->next;
+	return p;
+}
+
+static bool
+row_grow(struct state_row *r, int32_t slots)
+{
+	struct cell *cell;
+
+	if (slots <= r->slots)
+		return true;
+	if (slots > SLOT_MAX)
+		return false;
+	cell = realloc(r->cell, (size_t)slots * sizeof(*cell));
+	if (!cell)
+		return false;
+	r->cell = cell;
+	for (; r->slots < slots; r->slots++) {
+		r->cell[r->slots].why = NULL;
+		cell_reset(&r->cell[r->slots], 0);
+	}
+	return true;
+}
+
+static void
+read_cell_ints(struct cell *c, struct pgarray a[COL_N])
+{
+	int64_t us;
+
+	c->generation = (int32_t)pgarray_next_i64(&a[COL_GENERATION], 0);
+	us = pgarray_next_i64(&a[COL_MEASURED], INT64_MIN);
+	c->measured =
+	    us == INT64_MIN ? (struct wall){NS_UNKNOWN} : pg_us_to_wall(us);
+	us = pgarray_next_i64(&a[COL_SINCE], INT64_MIN);
+	c->since =
+	    us == INT64_MIN ? (struct wall){NS_UNKNOWN} : pg_us_to_wall(us);
+	switch (pgarray_next_i64(&a[COL_STATE], 0)) {
+	case CELL_OK:
+		c->state = CELL_OK;
+		break;
+	case CELL_CRIT:
+		c->state = CELL_CRIT;
+		break;
+	default:
+		c->state = CELL_UNJUDGED;
+	}
+	c->streak = (int16_t)pgarray_next_i64(&a[COL_STREAK], 0);
+	c->flags = (uint16_t)pgarray_next_i64(&a[COL_FLAGS], 0);
+	c->hops = (int16_t)pgarray_next_i64(&a[COL_HOPS], -1);
+	c->thin_lost = (int32_t)pgarray_next_i64(&a[COL_THIN_LOST], 0);
+	c->thin_sent = (int32_t)pgarray_next_i64(&a[COL_THIN_SENT], 0);
+	c->sent = (int32_t)pgarray_next_i64(&a[COL_SENT], 0);
+	c->lost = (int32_t)pgarray_next_i64(&a[COL_LOST], 0);
+	c->epoch = (int32_t)pgarray_next_i64(&a[COL_EPOCH], 0);
+}
+
+static void
+read_cell(struct cell *c, struct pgarray a[COL_N])
+{
+	const uint8_t *p;
+	size_t n;
+
+	read_cell_ints(c, a);
+	c->loss_pct = pgarray_next_f4(&a[COL_LOSS], NAN);
+	c->loss_max_pct = pgarray_next_f4(&a[COL_LOSS_MAX], NAN);
+	c->delay_ms = pgarray_next_f4(&a[COL_DELAY], NAN);
+	c->jitter_ms = pgarray_next_f4(&a[COL_JITTER], NAN);
+	c->rtt_ms = pgarray_next_f4(&a[COL_RTT], NAN);
+	c->rtt_p99_ms = pgarray_next_f4(&a[COL_RTT_P99], NAN);
+	c->clock_err_ms = pgarray_next_f4(&a[COL_CLOCK_ERR], NAN);
+	if (pgarray_next(&a[COL_WHY], &p, &n) && p)
+		c->why = strndup((const char *)p, n);
+}
+
+/* Arrays that are malformed or of unequal length count as empty: the state is
+ * built up again from the next results. */
+static void
+row_read(struct state_row *r, const struct pgc_rows *rows)
+{
+	struct pgarray a[COL_N];
+	const char *rev = pgc_value(rows, 0, 0);
+
+	r->revision = 0;
+	for (size_t i = 0; rev && i < pgc_value_len(rows, 0, 0); i++)
+		r->revision = r->revision << 8 | (uint8_t)rev[i];
+	for (int i = 0; i < COL_N; i++) {
+		if (!pgarray_open(&a[i], pgc_value(rows, 0, 1 + i),
+		                  pgc_value_len(rows, 0, 1 + i),
+		                  cols[i].elem) ||
+		    a[i].n != a[0].n)
+			return;
+	}
+	if (!row_grow(r, (int32_t)(a[0].n < SLOT_MAX ? a[0].n : SLOT_MAX)))
+		return;
+	for (int32_t i = 0; i < r->slots; i++)
+		read_cell(&r->cell[i], a);
+}
+
+static bool
+row_load(struct state_db *s, struct state_row *r, struct pgc_err *err)
+{
+	uint8_t src[4], class_[4];
+	struct pgc_param p[2] = {{src, 4, 0, true}, {class_, 4, 0, true}};
+	struct pgc_rows *rows = NULL;
+
+	pg_store32(src, r->src_id);
+	pg_store32(class_, r->class_id);
+	for (int try = 0; try < 2; try++) {
+		if (!pgc_run(s->db, "state_read", 2, p, true, &rows, NULL, err))
+			return false;
+		if (pgc_rows_n(rows) == 1) {
+			row_read(r, rows);
+			pgc_rows_free(rows);
+			return true;
+		}
+		pgc_rows_free(rows);
+		if (!pgc_run(s->db, "state_make", 2, p, false, NULL, NULL, err))
+			return false;
+	}
+	(void)snprintf(err->text, sizeof(err->text), "%s",
+	               "path_state: a row could not be made");
+	return false;
+}
+
+struct state_row *
+state_db_row(struct state_db *s, uint32_t src_id, uint32_t class_id,
+             struct pgc_err *err)
+{
+	struct state_row **place = place_of(s, src_id, class_id);
+	struct state_row *r = *place;
+
+	if (r)
+		return r;
+	r = calloc(1, sizeof(*r));
+	if (!r) {
+		(void)snprintf(err->text, sizeof(err->text), "out of memory");
+		return NULL;
+	}
+	r->src_id = src_id;
+	r->class_id = class_id;
+	if (!row_load(s, r, err)) {
+		row_free(r);
+		return NULL;
+	}
+	*place = r;
+	return r;
+}
+
+struct cell *
+state_row_cell(struct state_row *r, int32_t slot, int32_t generation)
+{
+	struct cell *c;
+
+	if (slot < 1 || !row_grow(r, slot))
+		return NULL;
+	c = &r->cell[slot - 1];
+	if (c->generation != generation)
+		cell_reset(c, generation);
+	return c;
+}
+
+void
+state_row_changed(struct state_db *s, struct state_row *r)
+{
+	if (r->changed)
+		return;
+	if (s->changed_n == s->changed_size) {
+		size_t size = s->changed_size ? 2 * s->changed_size : 64;
+		struct state_row **p =
+		    realloc(s->changed, size * sizeof(struct state_row *));
+
+		if (!p)
+			return; /* written with the next change */
+		s->changed = p;
+		s->changed_size = size;
+	}
+	r->changed = true;
+	s->changed[s->changed_n++] = r;
+}
+
+static void
+put_wall(struct pgbuf *b, struct wall w)
+{
+	if (w.ns == NS_UNKNOWN)
+		pgbuf_null(b);
+	else
+		pgbuf_wall(b, w);
+}
+
+static void
+put_f4(struct pgbuf *b, float v)
+{
+	if (isnan(v))
+		pgbuf_null(b);
+	else
+		pgbuf_f4(b, v);
+}
+
+#define PUT_ALL(put)                                \
+	for (int32_t i = 0; i < r->slots; i++) {    \
+		const struct cell *c = &r->cell[i]; \
+		put;                                \
+	}                                           \
+	break
+
+static void
+put_column(struct pgbuf *b, const struct state_row *r, enum col col)
+{
+	pgbuf_array(b, cols[col].elem, (size_t)r->slots);
+	switch (col) {
+	case COL_GENERATION:
+		PUT_ALL(pgbuf_i4(b, c->generation));
+	case COL_MEASURED:
+		PUT_ALL(put_wall(b, c->measured));
+	case COL_SINCE:
+		PUT_ALL(put_wall(b, c->since));
+	case COL_STATE:
+		PUT_ALL(pgbuf_i2(b, (int16_t)c->state));
+	case COL_STREAK:
+		PUT_ALL(pgbuf_i2(b, c->streak));
+	case COL_FLAGS:
+		PUT_ALL(pgbuf_i2(b, (int16_t)c->flags));
+	case COL_HOPS:
+		PUT_ALL(c->hops < 0 ? pgbuf_null(b) : pgbuf_i2(b, c->hops));
+	case COL_THIN_LOST:
+		PUT_ALL(pgbuf_i4(b, c->thin_lost));
+	case COL_THIN_SENT:
+		PUT_ALL(pgbuf_i4(b, c->thin_sent));
+	case COL_SENT:
+		PUT_ALL(pgbuf_i4(b, c->sent));
+	case COL_LOST:
+		PUT_ALL(pgbuf_i4(b, c->lost));
+	case COL_EPOCH:
+		PUT_ALL(pgbuf_i4(b, c->epoch));
+	case COL_LOSS:
+		PUT_ALL(put_f4(b, c->loss_pct));
+	case COL_LOSS_MAX:
+		PUT_ALL(put_f4(b, c->loss_max_pct));
+	case COL_DELAY:
+		PUT_ALL(put_f4(b, c->delay_ms));
+	case COL_JITTER:
+		PUT_ALL(put_f4(b, c->jitter_ms));
+	case COL_RTT:
+		PUT_ALL(put_f4(b, c->rtt_ms));
+	case COL_RTT_P99:
+		PUT_ALL(put_f4(b, c->rtt_p99_ms));
+	case COL_CLOCK_ERR:
+		PUT_ALL(put_f4(b, c->clock_err_ms));
+	case COL_WHY:
+		PUT_ALL(c->why ? pgbuf_bytes(b, c->why, strlen(c->why))
+		               : pgbuf_null(b));
+	case COL_N:
+		break;
+	}
+}
+
+static struct wall
+newest(const struct state_row *r)
+{
+	struct wall w = {NS_UNKNOWN};
+
+	for (int32_t i = 0; i < r->slots; i++) {
+		if (r->cell[i].generation > 0 && r->cell[i].measured.ns > w.ns)
+			w = r->cell[i].measured;
+	}
+	return w;
+}
+
+static enum state_db_result
+row_write(struct state_db *s, const struct state_row *r, struct pgc_err *err)
+{
+	uint8_t src[4], class_[4], rev[8], ts[8];
+	struct pgc_param p[4 + COL_N] = {
+	    {src, 4, 0, true},
+	    {class_, 4, 0, true},
+	    {rev, 8, 0, true},
+	    {ts, 8, 0, true},
+	};
+	struct wall top = newest(r);
+	size_t at[COL_N + 1];
+	long affected = 0;
+
+	pg_store32(src, r->src_id);
+	pg_store32(class_, r->class_id);
+	pg_store64(rev, (uint64_t)r->revision);
+	if (top.ns == NS_UNKNOWN)
+		p[3].data = NULL;
+	else
+		pg_store64(ts, (uint64_t)pg_wall_to_us(top));
+	s->buf.len = 0;
+	for (int i = 0; i < COL_N; i++) {
+		at[i] = s->buf.len;
+		put_column(&s->buf, r, (enum col)i);
+	}
+	at[COL_N] = s->buf.len;
+	if (s->buf.failed) {
+		pgbuf_clear(&s->buf);
+		(void)snprintf(err->text, sizeof(err->text), "out of memory");
+		return STATE_DB_FAILED;
+	}
+	for (int i = 0; i < COL_N; i++)
+		p[4 + i] = (struct pgc_param){s->buf.p + at[i],
+		                              at[i + 1] - at[i], 0, true};
+	if (!pgc_run(s->db, "state_write", 4 + COL_N, p, false, NULL, &affected,
+	             err))
+		return STATE_DB_FAILED;
+	return affected == 1 ? STATE_DB_OK : STATE_DB_CONFLICT;
+}
+
+static int
+by_key(const void *va, const void *vb)
+{
+	const struct state_row *a = *(struct state_row *const *)va;
+	const struct state_row *b = *(struct state_row *const *)vb;
+
+	if (a->src_id != b->src_id)
+		return a->src_id < b->src_id ? -1 : 1;
+	return (a->class_id > b->class_id) - (a->class_id < b->class_id);
+}
+
+enum state_db_result
+state_db_write(struct state_db *s, struct pgc_err *err)
+{
+	if (s->changed_n > 1)
+		qsort(s->changed, s->changed_n, sizeof(struct state_row *),
+		      by_key);
+	for (size_t i = 0; i < s->changed_n; i++) {
+		enum state_db_result res = row_write(s, s->changed[i], err);
+
+		if (res != STATE_DB_OK)
+			return res;
+	}
+	return STATE_DB_OK;
+}
+
+void
+state_db_commit(struct state_db *s)
+{
+	for (size_t i = 0; i < s->changed_n; i++) {
+		s->changed[i]->changed = false;
+		s->changed[i]->revision++;
+	}
+	s->changed_n = 0;
+}
+
+void
+state_db_forget_changes(struct state_db *s)
+{
+	for (size_t i = 0; i < s->changed_n; i++) {
+		struct state_row *r = s->changed[i];
+		struct state_row **p = place_of(s, r->src_id, r->class_id);
+
+		*p = r->next;
+		row_free(r);
+	}
+	s->changed_n = 0;
+}

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The inside of the writer, shared by writer.c (thread, requests, liveness),
+ * writer_live.c (heartbeats, partitions, the controller's own row) and
+ * writer_store.c (the transaction of results).
+ */
+#ifndef TWMESH_CONTROLLER_WRITER_PRIV_H
+#define TWMESH_CONTROLLER_WRITER_PRIV_H
+
+#include "controller/copy.h"
+#include "controller/ledger.h"
+#include "controller/roster_db.h"
+#include "controller/state_db.h"
+#include "controller/writer.h"
+#include "lib/base/log.h"
+
+#include <pthread.h>
+
+#define BATCH_ROWS 10000                /* per transaction */
+#define BATCH_WAIT_NS (200 * NS_PER_MS) /* at most, for others to join */
+#define QUEUE_BATCHES_MAX 4096
+#define QUEUE_BYTES_MAX ((size_t)64 << 20)
+
+/* The last heartbeat of a node that is not written yet. */
+struct live {
+	bool waiting;
+	struct mono received;
+	int64_t clock_offset_ns;
+	struct msg_heartbeat hb;
+};
+
+struct writer {
+	struct writer_opts opts;
+	struct plan_opts plan;
+	pthread_t thread;
+	struct mailbox *inbox; /* owned */
+	char instance[40];     /* uuid text */
+	struct id16 instance_id, incarnation_id;
+
+	struct pgc *db; /* owned; NULL: away */
+	bool told_ok;   /* what the others were told last */
+	bool told_any;
+	struct wall away_since;
+	struct mono connect_at; /* next try; valid while db is NULL */
+	struct mono store_at;   /* not before, after trouble */
+	int64_t backoff_ns;
+	struct log_limit log_trouble, log_conflict, log_aside, log_full;
+
+	struct known known; /* owned */
+	bool roster_dirty;  /* to be read again and told */
+	struct mono poll_at, live_at, partition_at;
+	struct wall oldest; /* start of the oldest partition */
+
+	struct wbatch *queue, **queue_end; /* in order of arrival */
+	size_t queue_n, queue_rows, queue_bytes;
+	struct mono queue_since; /* arrival of the oldest */
+
+	struct ask *hold,
+	    **hold_end; /* Hello, Bye while the database is away */
+	size_t hold_n;
+
+	struct tell *answers, **answers_end; /* wait for the roster to go out */
+
+	struct live *live; /* owned; by node id */
+	size_t live_size;
+	bool live_waiting;
+
+	struct state_db *state; /* owned */
+	struct ledger ledger;
+	struct pgcopy copy;
+	char copy_sql[COPY_SQL_MAX];
+	int copy_columns;
+	bool stopping;
+};
+
+/* writer.c */
+void writer_trouble(struct writer *w, const char *what,
+                    const struct pgc_err *err);
+void writer_healthy(struct writer *w);
+/* Gives the letter away; a box that stays full loses it (the receiver asks
+ * again). */
+void writer_post(struct mailbox *box, struct tell *t);
+
+/* writer_live.c */
+bool live_attach(struct writer *w, struct pgc_err *err);
+void live_note(struct writer *w, const struct ask_heartbeat *hb);
+/* One UPDATE: this controller lives, and whoever it heard. */
+bool live_write(struct writer *w, struct pgc_err *err);
+bool live_goodbye(struct writer *w, struct pgc_err *err);
+/* Partitions for today, the days a spool may still deliver, and ahead. */
+bool partitions_make(struct writer *w, struct pgc_err *err);
+
+/* writer_store.c */
+void store_queue(struct writer *w, struct wbatch *b);
+/* Stores one transaction's worth of the queue. False: trouble, the queue is
+ * kept. */
+bool store_some(struct writer *w);
+
+#endif

@@ -1,0 +1,1067 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "lib/bus/arena.h"
+#include "lib/bus/msg.h"
+
+#include "lib/base/metric.h"
+#include "lib/base/rng.h"
+
+#include "proto/mesh.pb-c.h"
+
+#include <check.h>
+#include <inttypes.h>
+#include <malloc.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct rng rng;
+
+static void
+seed_rng(void)
+{
+	const char *env = getenv("TEST_SEED");
+	const uint64_t seed = env ? strtoull(env, NULL, 0) : random_u64();
+
+	printf("seed %" PRIu64 "\n", seed);
+	rng_seed(&rng, seed);
+}
+
+static uint64_t
+below(uint64_t n)
+{
+	return rng_u64(&rng) % n;
+}
+
+static uint64_t
+u63(void)
+{
+	return rng_u64(&rng) >> (1 + below(60));
+}
+
+static struct wall
+some_wall(void)
+{
+	return (struct wall){(int64_t)(rng_u64(&rng) >> 2) / 2};
+}
+
+static void
+fill(void *p, size_t n)
+{
+	uint8_t *b = p;
+
+	for (size_t i = 0; i < n; i++)
+		b[i] = (uint8_t)rng_u64(&rng);
+}
+
+static void
+some_name(char *out)
+{
+	static const char mid[] = "abcdefghijklmnopqrstuvwxyz0123456789-";
+	const size_t n = 1 + below(NAME_MAX_CHARS);
+
+	for (size_t i = 0; i < n; i++)
+		out[i] = mid[below(i == 0 || i == n - 1 ? 36 : 37)];
+	out[n] = '\0';
+}
+
+static void
+some_text(char *out, size_t size, size_t min)
+{
+	size_t n = min + below(size - min);
+
+	for (size_t i = 0; i < n; i++)
+		out[i] = (char)(0x20 + below(0x5f));
+	out[n] = '\0';
+}
+
+static struct addr
+some_addr(uint16_t port)
+{
+	uint8_t ip[16];
+	struct addr a;
+
+	fill(ip, sizeof(ip));
+	ip[0] = (uint8_t)(1 + below(200));
+	ck_assert(addr_from_bytes(ip, below(2) ? 4 : 16, port, &a));
+	return a;
+}
+
+static void
+some_node(struct roster_node *n, uint32_t id)
+{
+	memset(n, 0, sizeof(*n));
+	n->node_id = id;
+	some_name(n->name);
+	if (below(2))
+		some_name(n->site);
+	n->reflector_port = (uint16_t)(1 + below(65535));
+	n->address_n = below(MSG_ADDRS_MAX + 1);
+	for (size_t i = 0; i < n->address_n; i++)
+		n->address[i] = some_addr(n->reflector_port);
+	n->paused = below(4) == 0;
+}
+
+static struct roster_node *
+some_nodes(size_t n)
+{
+	struct roster_node *list = calloc(n + 1, sizeof(*list));
+	uint32_t id = 0;
+
+	ck_assert_ptr_nonnull(list);
+	for (size_t i = 0; i < n; i++)
+		some_node(&list[i], id += 1 + (uint32_t)below(1000));
+	return list;
+}
+
+static void
+some_class(struct roster_class *c, uint32_t id)
+{
+	static const int family[] = {0, 4, 6};
+	static const uint32_t mpps[] = {1, 1000, 10000, 50000, 20000000};
+
+	memset(c, 0, sizeof(*c));
+	c->class_id = id;
+	some_name(c->name);
+	c->version = (uint32_t)below(100);
+	c->family = family[below(3)];
+	c->dscp = (uint8_t)below(64);
+	c->size_octets = (uint16_t)(80 + below(1393));
+	c->gap_ns = 1000 * NS_PER_S / mpps[below(5)];
+	c->schedule = below(2) ? SCHEDULE_POISSON : SCHEDULE_PERIODIC;
+	c->flows = 1 + (uint32_t)below(64);
+	c->interval_ns = (int64_t)(1 + below(86400000)) * NS_PER_MS;
+	c->loss_timeout_ns = (int64_t)(1 + below(60000)) * NS_PER_MS;
+	c->ship_spread_ns = (int64_t)below(60000) * NS_PER_MS;
+}
+
+static void
+some_roster(struct roster *r)
+{
+	r->epoch = u63();
+	r->node_n = below(30);
+	r->node = some_nodes(r->node_n);
+	r->class_n = below(5);
+	r->class_ = calloc(r->class_n + 1, sizeof(*r->class_));
+	for (size_t i = 0; i < r->class_n; i++)
+		some_class(&r->class_[i], (uint32_t)(i * 7 + 1));
+}
+
+static void
+some_hello(struct msg_hello *h)
+{
+	some_name(h->name);
+	some_name(h->site);
+	h->reflector_port = (uint16_t)(1 + below(65535));
+	h->address_n = below(MSG_ADDRS_MAX + 1);
+	for (size_t i = 0; i < h->address_n; i++)
+		h->address[i] = some_addr(h->reflector_port);
+	some_text(h->software, sizeof(h->software), 0);
+	h->fact_n = below(MSG_FACTS_MAX + 1);
+	h->fact = calloc(h->fact_n + 1, sizeof(*h->fact));
+	for (size_t i = 0; i < h->fact_n; i++) {
+		some_text(h->fact[i].key, sizeof(h->fact[i].key), 1);
+		some_text(h->fact[i].value, sizeof(h->fact[i].value), 0);
+	}
+	fill(&h->spool_id, sizeof(h->spool_id));
+	h->spool_next_seq = u63();
+	h->roster_epoch = u63();
+}
+
+static void
+some_heartbeat(struct msg_heartbeat *h)
+{
+	h->sent = some_wall();
+	h->has_echo = below(2);
+	if (h->has_echo) {
+		h->echo_sent = some_wall();
+		h->echo_received = some_wall();
+	}
+	h->epoch = u63();
+	h->spool_batches = u63();
+	h->spool_bytes = u63();
+	h->clock.synchronised = below(2);
+	h->clock.max_error_ns =
+	    below(2) ? (int64_t)below(UINT32_MAX) * NS_PER_US : NS_UNKNOWN;
+	h->load1_milli = (uint32_t)below(INT32_MAX);
+	h->rss_kib = (uint32_t)below(INT32_MAX);
+	h->sessions = (uint32_t)below(INT32_MAX);
+	h->reflector_rx_drops = u63();
+	h->has_instance = below(2);
+	if (h->has_instance)
+		fill(&h->instance_id, sizeof(h->instance_id));
+	h->storing = below(2);
+}
+
+static void
+some_batch(struct msg_batch *b)
+{
+	fill(&b->spool_id, sizeof(b->spool_id));
+	b->seq = 1 + u63() / 2;
+	b->rows = (uint32_t)below(MSG_ROWS_MAX + 1);
+	b->body_len = 1 + below(5000);
+	b->body = malloc(b->body_len);
+	fill(b->body, b->body_len);
+	batch_digest(b->body, b->body_len, b->digest);
+}
+
+static void
+some_ack(struct msg_batch_ack *a)
+{
+	fill(&a->spool_id, sizeof(a->spool_id));
+	a->n = 1 + below(20);
+	a->seq = calloc(a->n, sizeof(*a->seq));
+	a->status = calloc(a->n, sizeof(*a->status));
+	for (size_t i = 0; i < a->n; i++) {
+		a->seq[i] = u63();
+		a->status[i] = (enum ack_status)below(3);
+	}
+	some_text(a->reason, sizeof(a->reason), 0);
+}
+
+static void
+some_msg(struct msg *m, enum msg_kind kind)
+{
+	memset(m, 0, sizeof(*m));
+	m->kind = kind;
+	switch (kind) {
+	case MESH_HELLO:
+		some_hello(&m->u.hello);
+		break;
+	case MESH_WELCOME:
+		fill(&m->u.welcome.instance_id, ID16_BYTES);
+		fill(&m->u.welcome.incarnation_id, ID16_BYTES);
+		m->u.welcome.node_id = 1 + (uint32_t)below(INT32_MAX);
+		m->u.welcome.controller_wall = some_wall();
+		m->u.welcome.ledger_next_seq = u63();
+		m->u.welcome.window = 1 + (uint32_t)below(65535);
+		break;
+	case MESH_ROSTER:
+		some_roster(&m->u.roster);
+		break;
+	case MESH_ROSTER_DELTA:
+		m->u.delta.from_epoch = u63() / 2;
+		m->u.delta.epoch = m->u.delta.from_epoch + 1 + below(9);
+		m->u.delta.upsert_n = below(10);
+		m->u.delta.upsert = some_nodes(m->u.delta.upsert_n);
+		m->u.delta.removed_n = below(10);
+		m->u.delta.removed = calloc(11, sizeof(uint32_t));
+		for (size_t i = 0; i < m->u.delta.removed_n; i++)
+			m->u.delta.removed[i] = (uint32_t)(i * 3 + 1);
+		break;
+	case MESH_HEARTBEAT:
+		some_heartbeat(&m->u.heartbeat);
+		break;
+	case MESH_BATCH:
+		some_batch(&m->u.batch);
+		break;
+	case MESH_BATCH_ACK:
+		some_ack(&m->u.ack);
+		break;
+	case MESH_BYE:
+	case MESH_REFUSED:
+		some_text(m->u.reason, sizeof(m->u.reason), 0);
+		break;
+	case MESH_NEED_HELLO:
+		break;
+	}
+}
+
+/* Equal octets mean equal messages: encoding is a function of the struct. */
+static void
+assert_same(const struct msg *a, const struct msg *b)
+{
+	uint8_t *x, *y;
+	size_t n, k;
+
+	ck_assert_int_eq(a->kind, b->kind);
+	ck_assert(msg_encode(a, &x, &n));
+	ck_assert(msg_encode(b, &y, &k));
+	ck_assert_uint_eq(n, k);
+	ck_assert_mem_eq(x, y, n);
+	free(x);
+	free(y);
+}
+
+static void
+assert_same_values(const struct msg *a, const struct msg *b)
+{
+	if (a->kind == MESH_HEARTBEAT) {
+		const struct msg_heartbeat *x = &a->u.heartbeat;
+		const struct msg_heartbeat *y = &b->u.heartbeat;
+
+		ck_assert_int_eq(x->sent.ns, y->sent.ns);
+		ck_assert_int_eq(x->echo_received.ns, y->echo_received.ns);
+		ck_assert_int_eq(x->clock.max_error_ns, y->clock.max_error_ns);
+		ck_assert_int_eq(x->storing, y->storing);
+		ck_assert_uint_eq(x->sessions, y->sessions);
+	} else if (a->kind == MESH_ROSTER) {
+		for (size_t i = 0; i < a->u.roster.class_n; i++) {
+			const struct roster_class *x = &a->u.roster.class_[i];
+			const struct roster_class *y = &b->u.roster.class_[i];
+
+			ck_assert_int_eq(x->gap_ns, y->gap_ns);
+			ck_assert_int_eq(x->interval_ns, y->interval_ns);
+			ck_assert_int_eq(x->schedule, y->schedule);
+			ck_assert_str_eq(x->name, y->name);
+		}
+		for (size_t i = 0; i < a->u.roster.node_n; i++) {
+			const struct roster_node *x = &a->u.roster.node[i];
+			const struct roster_node *y = &b->u.roster.node[i];
+
+			ck_assert_str_eq(x->name, y->name);
+			ck_assert_uint_eq(x->address_n, y->address_n);
+			for (size_t j = 0; j < x->address_n; j++)
+				ck_assert(
+				    addr_equal(&x->address[j], &y->address[j]));
+			ck_assert_int_eq(x->paused, y->paused);
+		}
+	}
+}
+
+START_TEST(every_message_survives_coding)
+{
+	for (int round = 0; round < 300; round++) {
+		for (int k = MESH_HELLO; k <= MESH_REFUSED; k++) {
+			const char *field = NULL;
+			struct msg m, back;
+			enum msg_err e;
+			uint8_t *bytes;
+			size_t len;
+
+			some_msg(&m, (enum msg_kind)k);
+			ck_assert(msg_encode(&m, &bytes, &len));
+			e = msg_decode(bytes, len, &back, &field);
+			ck_assert_msg(e == MSG_OK, "%s: %s (%s)",
+			              msg_kind_str(m.kind), msg_err_str(e),
+			              field ? field : "-");
+			assert_same(&m, &back);
+			assert_same_values(&m, &back);
+			free(bytes);
+			msg_clear(&m);
+			msg_clear(&back);
+		}
+	}
+}
+END_TEST
+
+START_TEST(cut_and_flipped_messages_never_harm)
+{
+	for (int round = 0; round < 3000; round++) {
+		struct msg m, back;
+		uint8_t *bytes;
+		size_t len;
+
+		some_msg(&m, (enum msg_kind)below(MESH_REFUSED + 1));
+		ck_assert(msg_encode(&m, &bytes, &len));
+		for (uint64_t n = below(8); n > 0; n--)
+			bytes[below(len)] ^= (uint8_t)(1U << below(8));
+		if (below(2))
+			len = below(len + 1);
+		if (msg_decode(bytes, len, &back, NULL) == MSG_OK) {
+			uint8_t *again;
+			size_t again_len;
+
+			ck_assert(msg_encode(&back, &again, &again_len));
+			free(again);
+			msg_clear(&back);
+		}
+		free(bytes);
+		msg_clear(&m);
+	}
+}
+END_TEST
+
+/* ---- bombs ---- */
+
+/* Envelope{version 1, `field` of `len` octets}; the body follows. */
+static size_t
+envelope_head(uint8_t *p, unsigned field, size_t len)
+{
+	size_t n = 0;
+
+	p[n++] = 0x08;
+	p[n++] = 1;
+	p[n++] = (uint8_t)(field << 3 | 2);
+	do {
+		p[n++] = (uint8_t)((len & 0x7f) | (len > 0x7f ? 0x80 : 0));
+		len >>= 7;
+	} while (len);
+	return n;
+}
+
+START_TEST(a_bomb_of_empty_submessages_is_refused_cheaply)
+{
+	const size_t body = 1U << 20;
+	uint8_t *bytes = malloc(body + 16);
+	const size_t before = mallinfo2().uordblks;
+	struct msg m;
+	size_t n;
+
+	/* Hello.fact (7) and Roster.node (2), half a million times */
+	static const struct {
+		unsigned kind;
+		uint8_t tag;
+	} bomb[] = {{2, 0x3a}, {5, 0x12}, {5, 0x1a}, {6, 0x1a}};
+
+	for (size_t b = 0; b < 4; b++) {
+		n = envelope_head(bytes, bomb[b].kind, body);
+		for (size_t i = 0; i < body; i += 2) {
+			bytes[n + i] = bomb[b].tag;
+			bytes[n + i + 1] = 0;
+		}
+		ck_assert_int_eq(msg_decode(bytes, n + body, &m, NULL),
+		                 MSG_ERR_BUDGET);
+	}
+	for (size_t i = 0; i < body; i += 2)
+		bytes[i] = 0x0a, bytes[i + 1] = 0;
+	{
+		struct batch_body b;
+
+		ck_assert_int_eq(batch_body_decode(bytes, body, &b, NULL),
+		                 MSG_ERR_BUDGET);
+	}
+	ck_assert_uint_le(mallinfo2().uordblks, before + (1U << 16));
+	free(bytes);
+}
+END_TEST
+
+START_TEST(the_budget_is_eight_octets_per_octet_within_bounds)
+{
+	struct arena a;
+
+	ck_assert_uint_eq(arena_budget_for(0), 1U << 20);
+	ck_assert_uint_eq(arena_budget_for(1U << 20), 8U << 20);
+	ck_assert_uint_eq(arena_budget_for(MSG_MAX_BYTES), 16U << 20);
+	arena_init(&a, 100);
+	ck_assert_ptr_nonnull(arena_alloc(&a, 64));
+	ck_assert_ptr_null(arena_alloc(&a, 64));
+	ck_assert(a.over_budget && !a.out_of_memory);
+	ck_assert_ptr_null(arena_array(&a, SIZE_MAX / 2, 4));
+	arena_release(&a);
+}
+END_TEST
+
+START_TEST(a_message_over_the_limit_is_not_looked_at)
+{
+	struct msg m;
+
+	ck_assert_int_eq(
+	    msg_decode((const uint8_t *)"", MSG_MAX_BYTES + 1UL, &m, NULL),
+	    MSG_ERR_TOO_LONG);
+}
+END_TEST
+
+/* ---- each field bad once, made with the generated code ---- */
+
+static const uint8_t id_bytes[17] = "0123456789abcdef";
+
+static ProtobufCBinaryData
+bin(const char *s, size_t n)
+{
+	return (ProtobufCBinaryData){n, (uint8_t *)(uintptr_t)s};
+}
+
+static ProtobufCBinaryData
+str(const char *s)
+{
+	return bin(s, strlen(s));
+}
+
+static const char *field;
+
+static enum msg_err
+decode(Twmesh__Wire__Envelope *e)
+{
+	const size_t n = twmesh__wire__envelope__get_packed_size(e);
+	uint8_t *bytes = malloc(n);
+	enum msg_err rc;
+	struct msg m;
+
+	field = "";
+	twmesh__wire__envelope__pack(e, bytes);
+	rc = msg_decode(bytes, n, &m, &field);
+	if (rc == MSG_OK)
+		msg_clear(&m);
+	free(bytes);
+	return rc;
+}
+
+/* hello_with(break it) must name `want`; NULL: must be good. */
+struct hello_case {
+	void (*break_it)(Twmesh__Wire__Hello *h);
+	const char *want;
+};
+
+static ProtobufCBinaryData list[MSG_ADDRS_MAX + 1];
+static Twmesh__Wire__Fact fact;
+static Twmesh__Wire__Fact *facts[MSG_FACTS_MAX + 1];
+
+static void
+h_good(Twmesh__Wire__Hello *h)
+{
+	(void)h;
+}
+static void
+h_name_upper(Twmesh__Wire__Hello *h)
+{
+	h->name = str("Ams1");
+}
+static void
+h_name_empty(Twmesh__Wire__Hello *h)
+{
+	h->name = str("");
+}
+static void
+h_name_nul(Twmesh__Wire__Hello *h)
+{
+	h->name = bin("ams1\0x", 6);
+}
+static void
+h_name_long(Twmesh__Wire__Hello *h)
+{
+	h->name = str("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+	              "aaaaaaaa");
+}
+static void
+h_site(Twmesh__Wire__Hello *h)
+{
+	h->has_site = 1;
+	h->site = str("a b");
+}
+static void
+h_port_0(Twmesh__Wire__Hello *h)
+{
+	h->reflector_port = 0;
+}
+static void
+h_port_big(Twmesh__Wire__Hello *h)
+{
+	h->reflector_port = 65536;
+}
+static void
+h_address_len(Twmesh__Wire__Hello *h)
+{
+	list[0] = bin("12345", 5);
+	h->address = list;
+	h->n_address = 1;
+}
+static void
+h_address_any(Twmesh__Wire__Hello *h)
+{
+	list[0] = bin("\0\0\0\0", 4);
+	h->address = list;
+	h->n_address = 1;
+}
+static void
+h_address_multicast(Twmesh__Wire__Hello *h)
+{
+	list[0] = bin("\xe0\0\0\1", 4);
+	h->address = list;
+	h->n_address = 1;
+}
+static void
+h_address_many(Twmesh__Wire__Hello *h)
+{
+	for (size_t i = 0; i <= MSG_ADDRS_MAX; i++)
+		list[i] = bin("\x7f\0\0\1", 4);
+	h->address = list;
+	h->n_address = MSG_ADDRS_MAX + 1;
+}
+static void
+h_software_control(Twmesh__Wire__Hello *h)
+{
+	h->has_software = 1;
+	h->software = str("x\033[2J");
+}
+static void
+h_software_utf8(Twmesh__Wire__Hello *h)
+{
+	h->has_software = 1;
+	h->software = str("\xff\xfe");
+}
+static void
+h_software_long(Twmesh__Wire__Hello *h)
+{
+	h->has_software = 1;
+	h->software = bin("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+	                  "aaaaaaaaaaaa",
+	                  64);
+}
+static void
+h_capability(Twmesh__Wire__Hello *h)
+{
+	list[0] = str("");
+	h->capability = list;
+	h->n_capability = 1;
+}
+static void
+h_fact_key(Twmesh__Wire__Hello *h)
+{
+	fact.key = str("");
+	h->fact = facts;
+	h->n_fact = 1;
+}
+static void
+h_fact_value(Twmesh__Wire__Hello *h)
+{
+	fact.value = str("a\nb");
+	h->fact = facts;
+	h->n_fact = 1;
+}
+static void
+h_facts_many(Twmesh__Wire__Hello *h)
+{
+	h->fact = facts;
+	h->n_fact = MSG_FACTS_MAX + 1;
+}
+static void
+h_spool_id(Twmesh__Wire__Hello *h)
+{
+	h->spool_id.len = 15;
+}
+static void
+h_seq(Twmesh__Wire__Hello *h)
+{
+	h->has_spool_next_seq = 1;
+	h->spool_next_seq = UINT64_MAX;
+}
+static void
+h_epoch(Twmesh__Wire__Hello *h)
+{
+	h->has_roster_epoch = 1;
+	h->roster_epoch = (uint64_t)INT64_MAX + 1;
+}
+
+static const struct hello_case hello_cases[] = {
+    {h_good, NULL},
+    {h_name_upper, "name"},
+    {h_name_empty, "name"},
+    {h_name_nul, "name"},
+    {h_name_long, "name"},
+    {h_site, "site"},
+    {h_port_0, "reflector_port"},
+    {h_port_big, "reflector_port"},
+    {h_address_len, "address"},
+    {h_address_any, "address"},
+    {h_address_multicast, "address"},
+    {h_address_many, "address"},
+    {h_software_control, "software"},
+    {h_software_utf8, "software"},
+    {h_software_long, "software"},
+    {h_capability, "capability"},
+    {h_fact_key, "fact.key"},
+    {h_fact_value, "fact.value"},
+    {h_facts_many, "fact"},
+    {h_spool_id, "spool_id"},
+    {h_seq, "spool_next_seq"},
+    {h_epoch, "roster_epoch"},
+};
+
+START_TEST(each_field_of_hello_bad_once)
+{
+	const struct hello_case *c = &hello_cases[_i];
+	Twmesh__Wire__Envelope e = TWMESH__WIRE__ENVELOPE__INIT;
+	Twmesh__Wire__Hello h = TWMESH__WIRE__HELLO__INIT;
+	enum msg_err rc;
+
+	twmesh__wire__fact__init(&fact);
+	fact.key = str("kernel");
+	fact.value = str("6.1");
+	for (size_t i = 0; i <= MSG_FACTS_MAX; i++)
+		facts[i] = &fact;
+	h.name = str("ams1");
+	h.reflector_port = 862;
+	h.spool_id = bin((const char *)id_bytes, 16);
+	e.version = 1;
+	e.body_case = TWMESH__WIRE__ENVELOPE__BODY_HELLO;
+	e.hello = &h;
+	c->break_it(&h);
+	rc = decode(&e);
+	ck_assert_int_eq(rc, c->want ? MSG_ERR_FIELD : MSG_OK);
+	if (c->want)
+		ck_assert_str_eq(field, c->want);
+}
+END_TEST
+
+static struct {
+	Twmesh__Wire__Node node[2], *nodes[2];
+	Twmesh__Wire__Class class_[2], *classes[2];
+	Twmesh__Wire__Roster roster;
+} r;
+
+static void
+r_reset(void)
+{
+	twmesh__wire__roster__init(&r.roster);
+	for (size_t i = 0; i < 2; i++) {
+		Twmesh__Wire__Class *c = &r.class_[i];
+
+		r.nodes[i] = &r.node[i];
+		r.classes[i] = c;
+		twmesh__wire__node__init(&r.node[i]);
+		r.node[i].node_id = (uint32_t)(2 - i); /* not sorted */
+		r.node[i].name = str(i ? "ams1" : "fra1");
+		r.node[i].reflector_port = 862;
+		twmesh__wire__class__init(c);
+		c->class_id = (uint32_t)(2 - i);
+		c->name = str("demo");
+		c->size_octets = 128;
+		c->rate_mpps = 50000;
+		c->flows = 1;
+		c->interval_ms = 2000;
+		c->loss_timeout_ms = 1000;
+	}
+	r.roster.node = r.nodes;
+	r.roster.n_node = 2;
+	r.roster.class_ = r.classes;
+	r.roster.n_class_ = 2;
+}
+
+static enum msg_err
+decode_roster(void)
+{
+	Twmesh__Wire__Envelope e = TWMESH__WIRE__ENVELOPE__INIT;
+	enum msg_err rc;
+
+	e.version = 1;
+	e.body_case = TWMESH__WIRE__ENVELOPE__BODY_ROSTER;
+	e.roster = &r.roster;
+	rc = decode(&e);
+	r_reset();
+	return rc;
+}
+
+#define BAD_ROSTER(assignment, want)                              \
+	do {                                                      \
+		assignment;                                       \
+		ck_assert_int_eq(decode_roster(), MSG_ERR_FIELD); \
+		ck_assert_str_eq(field, want);                    \
+	} while (0)
+
+START_TEST(each_field_of_roster_bad_once)
+{
+	r_reset();
+	ck_assert_int_eq(decode_roster(), MSG_OK);
+	BAD_ROSTER(r.node[0].node_id = 0, "node_id");
+	BAD_ROSTER(r.node[0].node_id = 1, "node_id"); /* twice */
+	BAD_ROSTER(r.node[0].node_id = UINT32_MAX, "node_id");
+	BAD_ROSTER(r.node[1].name = str("-x"), "name");
+	BAD_ROSTER(r.node[1].reflector_port = 0, "reflector_port");
+	BAD_ROSTER(r.class_[0].class_id = 1, "class_id");
+	BAD_ROSTER(r.class_[0].class_id = 0, "class_id");
+	BAD_ROSTER(r.class_[0].name = str("x_y"), "name");
+	BAD_ROSTER(r.class_[0].version = UINT32_MAX, "version");
+	BAD_ROSTER(r.class_[0].family = 5, "family");
+	BAD_ROSTER(r.class_[0].dscp = 64, "dscp");
+	BAD_ROSTER(r.class_[0].size_octets = 79, "size_octets");
+	BAD_ROSTER(r.class_[0].size_octets = 1473, "size_octets");
+	BAD_ROSTER(r.class_[0].rate_mpps = 0, "rate_mpps");
+	BAD_ROSTER(r.class_[0].rate_mpps = 20000001, "rate_mpps");
+	BAD_ROSTER(r.class_[0].schedule = (Twmesh__Wire__Schedule)2,
+	           "schedule");
+	BAD_ROSTER(r.class_[0].flows = 0, "flows");
+	BAD_ROSTER(r.class_[0].flows = 65, "flows");
+	BAD_ROSTER(r.class_[0].interval_ms = 0, "interval_ms");
+	BAD_ROSTER(r.class_[0].loss_timeout_ms = 0, "loss_timeout_ms");
+	BAD_ROSTER(r.class_[0].ship_spread_ms = 600001, "ship_spread_ms");
+	BAD_ROSTER(r.roster.epoch = UINT64_MAX, "epoch");
+}
+END_TEST
+
+START_TEST(other_versions_and_unknown_bodies_are_told_apart)
+{
+	Twmesh__Wire__Envelope e = TWMESH__WIRE__ENVELOPE__INIT;
+	Twmesh__Wire__NeedHello n = TWMESH__WIRE__NEED_HELLO__INIT;
+
+	e.version = 2;
+	e.body_case = TWMESH__WIRE__ENVELOPE__BODY_NEED_HELLO;
+	e.need_hello = &n;
+	ck_assert_int_eq(decode(&e), MSG_ERR_VERSION);
+	e.version = 1;
+	ck_assert_int_eq(decode(&e), MSG_OK);
+	e.body_case = TWMESH__WIRE__ENVELOPE__BODY__NOT_SET;
+	ck_assert_int_eq(decode(&e), MSG_ERR_FIELD);
+	ck_assert_str_eq(field, "body");
+}
+END_TEST
+
+START_TEST(a_batch_with_another_digest_is_refused)
+{
+	struct msg m, back;
+	uint8_t *bytes;
+	size_t len;
+
+	some_msg(&m, MESH_BATCH);
+	m.u.batch.digest[3] ^= 1;
+	ck_assert(msg_encode(&m, &bytes, &len));
+	field = "";
+	ck_assert_int_eq(msg_decode(bytes, len, &back, &field), MSG_ERR_FIELD);
+	ck_assert_str_eq(field, "digest");
+	free(bytes);
+	msg_clear(&m);
+}
+END_TEST
+
+/* ---- batch bodies ---- */
+
+static int64_t
+some_value(const struct metric_info *m)
+{
+	if (below(5) == 0)
+		return METRIC_NULL;
+	switch (m->type) {
+	case METRIC_COUNT:
+		return (int64_t)below((uint64_t)INT32_MAX + 1);
+	case METRIC_SMALL:
+		return (int64_t)below(65536) - 32768;
+	case METRIC_DURATION:
+		break;
+	}
+	return (int64_t)below(UINT64_C(1) << 40) - (INT64_C(1) << 38);
+}
+
+static struct result *
+some_results(size_t n)
+{
+	struct result *list_ = calloc(n + 1, sizeof(*list_));
+
+	ck_assert_ptr_nonnull(list_);
+	for (size_t i = 0; i < n; i++) {
+		struct result *x = &list_[i];
+
+		*x = i && below(4) ? list_[i - 1] : (struct result){0};
+		if (x->class_id == 0) {
+			x->class_id = 1 + (uint32_t)below(3);
+			x->start = some_wall();
+			x->interval_ns =
+			    (int64_t)(1 + below(60000)) * NS_PER_MS;
+			x->epoch = below(9);
+		}
+		x->dst_id = 1 + (uint32_t)below(1000);
+		x->v[METRIC_NONE] = METRIC_NULL;
+		for (unsigned m = 1; m < METRIC_N; m++)
+			x->v[m] = some_value(metric_info(m));
+		x->hist_len = (uint16_t)(below(3) ? below(100) : 0);
+		fill(x->rtt_hist, x->hist_len);
+	}
+	return list_;
+}
+
+static void
+assert_row(const struct slice *s, size_t row, const struct result *x)
+{
+	ck_assert_uint_eq(s->dst_id[row], x->dst_id);
+	ck_assert_uint_eq(s->class_id, x->class_id);
+	ck_assert_int_eq(s->start.ns, x->start.ns);
+	ck_assert_int_eq(s->interval_ns, x->interval_ns);
+	ck_assert_uint_eq(s->epoch, x->epoch);
+	for (unsigned m = 1; m < METRIC_N; m++)
+		ck_assert_int_eq(s->value[m] ? s->value[m][row] : METRIC_NULL,
+		                 x->v[m]);
+	ck_assert_uint_eq(s->hist_len ? s->hist_len[row] : 0, x->hist_len);
+	if (x->hist_len)
+		ck_assert_mem_eq(s->hist[row], x->rtt_hist, x->hist_len);
+}
+
+START_TEST(results_survive_coding_as_columns)
+{
+	for (int round = 0; round < 200; round++) {
+		const size_t n = below(50);
+		struct result *res = some_results(n);
+		const struct result *p[50];
+		struct gap gap = {some_wall(), {0}, u63(), "spool full"};
+		const bool has_gap = below(2);
+		struct batch_body b;
+		size_t len, row = 0;
+		enum msg_err e;
+		uint8_t *body;
+
+		gap.to = wall_add_ns(gap.from, 5);
+		for (size_t i = 0; i < n; i++)
+			p[i] = &res[i];
+		ck_assert(batch_body_encode(p, n, &gap, has_gap, &body, &len));
+		field = "-";
+		e = batch_body_decode(body, len, &b, &field);
+		ck_assert_msg(e == MSG_OK, "%s %s", msg_err_str(e), field);
+		ck_assert_uint_eq(b.rows, n);
+		for (size_t i = 0; i < b.slice_n; i++) {
+			for (size_t j = 0; j < b.slice[i].n; j++)
+				assert_row(&b.slice[i], j, &res[row++]);
+		}
+		ck_assert_uint_eq(row, n);
+		ck_assert_uint_eq(b.gap_n, has_gap);
+		if (has_gap) {
+			ck_assert_int_eq(b.gap[0].from.ns, gap.from.ns);
+			ck_assert_uint_eq(b.gap[0].rows, gap.rows);
+			ck_assert_str_eq(b.gap[0].reason, "spool full");
+		}
+		batch_body_clear(&b);
+		free(body);
+		free(res);
+	}
+}
+END_TEST
+
+START_TEST(a_thousand_idle_rows_fit_into_their_budget)
+{
+	struct result *res = calloc(2000, sizeof(*res));
+	const struct result **p = calloc(2000, sizeof(*p));
+	struct batch_body b;
+	uint8_t *body;
+	size_t len;
+
+	for (size_t i = 0; i < 2000; i++) {
+		res[i].class_id = 1;
+		res[i].interval_ns = NS_PER_S;
+		res[i].dst_id = 1; /* one octet each: the tightest case */
+		p[i] = &res[i];
+	}
+	ck_assert(batch_body_encode(p, 2000, NULL, 0, &body, &len));
+	ck_assert_int_eq(batch_body_decode(body, len, &b, NULL), MSG_OK);
+	ck_assert_uint_eq(b.rows, 2000);
+	batch_body_clear(&b);
+	free(body);
+	free(res);
+	free(p);
+}
+END_TEST
+
+static struct {
+	Twmesh__Wire__Column column[2], *columns[2];
+	Twmesh__Wire__Slice slice, *slices[1];
+	Twmesh__Wire__Gap gap, *gaps[1];
+	Twmesh__Wire__BatchBody body;
+	int64_t value[3];
+	uint32_t dst[3];
+	uint8_t present[2];
+	ProtobufCBinaryData hist[3];
+} bb;
+
+static void
+bb_reset(void)
+{
+	memset(&bb, 0, sizeof(bb));
+	twmesh__wire__batch_body__init(&bb.body);
+	twmesh__wire__slice__init(&bb.slice);
+	twmesh__wire__gap__init(&bb.gap);
+	bb.gap.from_wall_ns = 5;
+	bb.gap.to_wall_ns = 6;
+	bb.gap.reason = str("x");
+	bb.slices[0] = &bb.slice;
+	bb.gaps[0] = &bb.gap;
+	bb.body.slice = bb.slices;
+	bb.body.n_slice = 1;
+	bb.body.gap = bb.gaps;
+	bb.body.n_gap = 1;
+	bb.slice.class_id = 1;
+	bb.slice.interval_ms = 1000;
+	bb.slice.dst_id = bb.dst;
+	bb.slice.n_dst_id = 3;
+	bb.slice.column = bb.columns;
+	bb.slice.n_column = 2;
+	bb.present[0] = 7;
+	for (size_t i = 0; i < 3; i++)
+		bb.dst[i] = (uint32_t)(i + 1);
+	for (size_t i = 0; i < 2; i++) {
+		Twmesh__Wire__Column *c = &bb.column[i];
+
+		twmesh__wire__column__init(c);
+		c->metric = i ? METRIC_RTT_MIN : METRIC_SENT;
+		c->value = bb.value;
+		c->n_value = 3;
+		c->has_present = 1;
+		c->present = (ProtobufCBinaryData){1, bb.present};
+		bb.columns[i] = c;
+	}
+}
+
+static enum msg_err
+decode_body(void)
+{
+	const size_t n = twmesh__wire__batch_body__get_packed_size(&bb.body);
+	uint8_t *bytes = malloc(n);
+	struct batch_body out;
+	enum msg_err rc;
+
+	field = "";
+	twmesh__wire__batch_body__pack(&bb.body, bytes);
+	rc = batch_body_decode(bytes, n, &out, &field);
+	if (rc == MSG_OK)
+		batch_body_clear(&out);
+	free(bytes);
+	bb_reset();
+	return rc;
+}
+
+#define BAD_BODY(assignment, want)                              \
+	do {                                                    \
+		assignment;                                     \
+		ck_assert_int_eq(decode_body(), MSG_ERR_FIELD); \
+		ck_assert_str_eq(field, want);                  \
+	} while (0)
+
+START_TEST(each_field_of_a_batch_body_bad_once)
+{
+	bb_reset();
+	ck_assert_int_eq(decode_body(), MSG_OK);
+	BAD_BODY(bb.slice.class_id = 0, "class_id");
+	BAD_BODY(bb.slice.interval_ms = 0, "interval_ms");
+	BAD_BODY(bb.slice.start_wall_ns = INT64_MIN, "start_wall_ns");
+	BAD_BODY(bb.slice.epoch = UINT64_MAX, "epoch");
+	BAD_BODY(bb.slice.n_dst_id = 0, "dst_id");
+	BAD_BODY(bb.dst[1] = 0, "dst_id");
+	BAD_BODY(bb.column[1].metric = METRIC_SENT, "column.metric");
+	BAD_BODY(bb.column[0].n_value = 2, "column.value");
+	BAD_BODY(bb.value[2] = -1, "column.value");
+	BAD_BODY(bb.value[2] = (int64_t)INT32_MAX + 1, "column.value");
+	BAD_BODY(bb.present[0] = 15, "column.present");
+	BAD_BODY(bb.column[0].present.len = 2, "column.present");
+	BAD_BODY(bb.column[0].present.len = 0, "column.present");
+	BAD_BODY((bb.slice.rtt_hist = bb.hist, bb.slice.n_rtt_hist = 2),
+	         "rtt_hist");
+	BAD_BODY(bb.gap.to_wall_ns = 4, "gap.to_wall_ns");
+	BAD_BODY(bb.gap.from_wall_ns = INT64_MAX, "gap.from_wall_ns");
+	BAD_BODY(bb.gap.reason = str(""), "gap.reason");
+}
+END_TEST
+
+START_TEST(columns_of_unknown_metrics_are_skipped)
+{
+	bb_reset();
+	bb.column[1].metric = METRIC_N + 100;
+	bb.column[1].n_value = 1;
+	ck_assert_int_eq(decode_body(), MSG_OK);
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *s = suite_create("msg");
+	TCase *t = tcase_create("coding");
+	SRunner *sr;
+	int failed;
+
+	seed_rng();
+	tcase_set_timeout(t, 60);
+	tcase_add_test(t, every_message_survives_coding);
+	tcase_add_test(t, cut_and_flipped_messages_never_harm);
+	tcase_add_test(t, a_bomb_of_empty_submessages_is_refused_cheaply);
+	tcase_add_test(t, the_budget_is_eight_octets_per_octet_within_bounds);
+	tcase_add_test(t, a_message_over_the_limit_is_not_looked_at);
+	tcase_add_loop_test(t, each_field_of_hello_bad_once, 0,
+	                    sizeof(hello_cases) / sizeof(hello_cases[0]));
+	tcase_add_test(t, each_field_of_roster_bad_once);
+	tcase_add_test(t, other_versions_and_unknown_bodies_are_told_apart);
+	tcase_add_test(t, a_batch_with_another_digest_is_refused);
+	tcase_add_test(t, results_survive_coding_as_columns);
+	tcase_add_test(t, a_thousand_idle_rows_fit_into_their_budget);
+	tcase_add_test(t, each_field_of_a_batch_body_bad_once);
+	tcase_add_test(t, columns_of_unknown_metrics_are_skipped);
+	suite_add_tcase(s, t);
+	sr = srunner_create(s);
+	srunner_run_all(sr, CK_NORMAL);
+	failed = srunner_ntests_failed(sr);
+	srunner_free(sr);
+	return failed ? 1 : 0;
+}

@@ -182,6 +182,8 @@ drain(struct prober *p)
 	sweep(p, now);
 	table_end_some(p, now, END_SLICE);
 	hand_over_held(p, OUTBOX_MAX);
+	if (mailbox_count(p->plans) > 0)
+		take_plan(p);
 }
 
 /* The instant of the next send, if any. */
@@ -248,6 +250,8 @@ wait_for_next(struct prober *p)
 	const int64_t ns = sleep_ns(p, clock_mono());
 	struct timespec ts = {ns / NS_PER_S, ns % NS_PER_S};
 
+	if (ns == 0) /* busy: plans are looked for with each drain */
+		return;
 	(void)ppoll(fd, 2, &ts, NULL);
 	if (fd[0].revents)
 		take_plan(p);

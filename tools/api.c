@@ -255,14 +255,26 @@ is_printable(const char *text, size_t len)
 	return true;
 }
 
+/* Re-encoded in ASCII; jansson leaves DEL, which stands in strings only. */
+static bool
+print_ascii(const json_t *root, FILE *out)
+{
+	char *text = json_dumps(root, JSON_ENSURE_ASCII | JSON_INDENT(1) |
+	                                  JSON_REAL_PRECISION(15));
+
+	if (!text)
+		return false;
+	for (const char *p = text; *p; p++)
+		(void)(*p == 0x7f ? fputs("\\u007f", out) : fputc(*p, out));
+	free(text);
+	return fputc('\n', out) != EOF;
+}
+
 bool
 api_print(const struct api_doc *d, FILE *out)
 {
-	if (is_printable(d->text, d->len))
-		return fwrite(d->text, 1, d->len, out) == d->len &&
-		       (d->text[d->len - 1] == '\n' || fputc('\n', out) != EOF);
-	return json_dumpf(d->root, out,
-	                  JSON_ENSURE_ASCII | JSON_INDENT(1) |
-	                      JSON_REAL_PRECISION(15)) == 0 &&
-	       fputc('\n', out) != EOF;
+	if (d->len == 0 || !is_printable(d->text, d->len))
+		return print_ascii(d->root, out);
+	return fwrite(d->text, 1, d->len, out) == d->len &&
+	       (d->text[d->len - 1] == '\n' || fputc('\n', out) != EOF);
 }

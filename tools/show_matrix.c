@@ -75,9 +75,7 @@ grid_decimals(const struct doc_matrix *m,
 
 	for (size_t i = 0; k >= 0 && i < m->cell_n; i++)
 		max = fmax(max, fabs(m->cell[i].v[k])); /* fmax skips NAN */
-	for (; max >= 10 && decimals > 0; max /= 10)
-		decimals--;
-	return decimals;
+	return num_decimals(max, decimals);
 }
 
 static bool

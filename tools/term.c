@@ -46,23 +46,20 @@ term_columns(FILE *out)
 	return 80;
 }
 
-/* Columns of the character at s and its length in octets (at least 1). */
+/* Columns of the character at s and its length in octets (at least 1). Decoded
+ * here, so that a cut never falls into a character, whatever the locale. */
 static int
 char_width(const char *s, size_t *len)
 {
-	mbstate_t st;
-	wchar_t wc = L'?';
-	size_t n;
+	const unsigned char *p = (const unsigned char *)s;
+	const size_t n = *p < 0xc2 ? 1 : *p < 0xe0 ? 2 : *p < 0xf0 ? 3 : 4;
+	wchar_t wc = (wchar_t)(n == 1 ? *p : *p & (0x7f >> n));
 	int w;
 
-	memset(&st, 0, sizeof(st));
-	n = mbrtowc(&wc, s, strlen(s), &st);
-	if (n == 0 || n == (size_t)-1 || n == (size_t)-2) {
-		*len = 1;
-		return 1;
-	}
-	*len = n;
-	w = wcwidth(wc);
+	*len = 1;
+	while (*len < n && (p[*len] & 0xc0) == 0x80)
+		wc = (wchar_t)(wc << 6 | (p[(*len)++] & 0x3f));
+	w = wcwidth(wc); /* -1 where the locale does not know it */
 	return w < 0 ? 1 : w;
 }
 
@@ -131,13 +128,22 @@ num_fixed(double v, int decimals, char *out)
 	return out;
 }
 
+int
+num_decimals(double v, int decimals)
+{
+	double a = fabs(v);
+
+	while (isfinite(a) && a >= 10 && decimals > 0) {
+		a /= 10;
+		decimals--;
+	}
+	return decimals;
+}
+
 char *
 num_format(double v, int decimals, char *out)
 {
-	for (double a = fabs(v); isfinite(a) && a >= 10 && decimals > 0;
-	     a /= 10)
-		decimals--;
-	return num_fixed(v, decimals, out);
+	return num_fixed(v, num_decimals(v, decimals), out);
 }
 
 char *

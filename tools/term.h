@@ -35,6 +35,8 @@ int term_width(const char *text);
 #define NUM_TEXT_MAX 32
 /* `decimals` digits, fewer for large numbers ("0.123", "12.3", "1234"). */
 char *num_format(double v, int decimals, char *out);
+/* How many of `decimals` that leaves. */
+int num_decimals(double v, int decimals);
 /* Exactly `decimals` digits. */
 char *num_fixed(double v, int decimals, char *out);
 /* "12s", "3m", "5h", "2d". */

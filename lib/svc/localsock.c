@@ -34,6 +34,7 @@ struct client {
 struct localsock {
 	struct event_base *base;         /* borrowed */
 	struct evconnlistener *listener; /* owned */
+	struct event *rest;              /* owned; ends a rest */
 	char *path;                      /* owned */
 	localsock_fn *fn;
 	void *arg; /* borrowed */
@@ -174,6 +175,28 @@ on_accept(struct evconnlistener *listener, evutil_socket_t fd,
 	(void)bufferevent_enable(c->bev, EV_READ | EV_WRITE);
 }
 
+/* Out of descriptors, as a rule: rest, or the loop would spin on the waiting
+ * client. */
+static void
+on_accept_error(struct evconnlistener *listener, void *arg)
+{
+	const struct timeval rest = {1, 0};
+	struct localsock *l = arg;
+
+	(void)evconnlistener_disable(listener);
+	(void)evtimer_add(l->rest, &rest);
+}
+
+static void
+on_rested(evutil_socket_t fd, short what, void *arg)
+{
+	struct localsock *l = arg;
+
+	(void)fd;
+	(void)what;
+	(void)evconnlistener_enable(l->listener);
+}
+
 /* -- listening ------------------------------------------------------------ */
 
 static bool
@@ -260,7 +283,8 @@ localsock_listen(struct event_base *base, const char *path, mode_t mode,
 	l->fn = fn;
 	l->arg = arg;
 	l->path = strdup(path);
-	if (!l->path)
+	l->rest = evtimer_new(base, on_rested, l);
+	if (!l->path || !l->rest)
 		goto out;
 	fd = bind_path(path, mode);
 	if (fd < 0) {
@@ -275,9 +299,12 @@ localsock_listen(struct event_base *base, const char *path, mode_t mode,
 		(void)close(fd);
 		goto out;
 	}
+	evconnlistener_set_error_cb(l->listener, on_accept_error);
 	*err = 0;
 	return l;
 out:
+	if (l->rest)
+		event_free(l->rest);
 	free(l->path);
 	free(l);
 	return NULL;
@@ -293,6 +320,7 @@ localsock_close(struct localsock *l)
 			client_close(&l->client[i]);
 	}
 	evconnlistener_free(l->listener);
+	event_free(l->rest);
 	(void)unlink(l->path);
 	free(l->path);
 	free(l);

@@ -10,9 +10,11 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 static struct {
@@ -153,14 +155,21 @@ START_TEST(test_long_request_and_answer)
 }
 END_TEST
 
-static int
-dial(void)
+static void
+dial_with(int fd)
 {
 	struct sockaddr_un sa = {.sun_family = AF_UNIX};
-	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
 
 	(void)snprintf(sa.sun_path, sizeof(sa.sun_path), "%s", srv.path);
 	ck_assert_int_eq(connect(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
+}
+
+static int
+dial(void)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+	dial_with(fd);
 	return fd;
 }
 
@@ -185,6 +194,36 @@ START_TEST(test_silent_clients)
 		(void)!read(fd[i], &byte, 1);
 		(void)close(fd[i]);
 	}
+	asks("echo x", "1 x\n");
+}
+END_TEST
+
+/* Without a free descriptor the server rests instead of spinning, and answers
+ * again when there is one. */
+START_TEST(test_out_of_descriptors)
+{
+	struct rlimit r, was;
+	struct timespec ts;
+	clockid_t cpu;
+	int64_t used_ns;
+	int fd, full;
+
+	fd = socket(AF_UNIX, SOCK_STREAM, 0); /* made before the limit */
+	full = dup(fd);
+	ck_assert_int_ge(full, 0);
+	(void)close(full);
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &was), 0);
+	r = was;
+	r.rlim_cur = (rlim_t)full; /* the next descriptor would be this one */
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &r), 0);
+	dial_with(fd);
+	(void)usleep(500000);
+	ck_assert_int_eq(pthread_getcpuclockid(srv.thread, &cpu), 0);
+	ck_assert_int_eq(clock_gettime(cpu, &ts), 0);
+	used_ns = ts.tv_sec * NS_PER_S + ts.tv_nsec;
+	ck_assert_int_lt(used_ns, 100 * NS_PER_MS);
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &was), 0);
+	(void)close(fd);
 	asks("echo x", "1 x\n");
 }
 END_TEST
@@ -265,6 +304,7 @@ main(void)
 	tcase_add_test(t, test_mode);
 	tcase_add_test(t, test_long_request_and_answer);
 	tcase_add_test(t, test_silent_clients);
+	tcase_add_test(t, test_out_of_descriptors);
 	tcase_add_test(t, test_paths);
 	tcase_add_test(t, test_ask_fails);
 	suite_add_tcase(s, t);

@@ -90,7 +90,7 @@ roster_changed(struct pgc *db, const struct plan_opts *o, const char *reason,
 	        "UPDATE twmesh.class c SET interval_ms = w.ms FROM (SELECT "
 	        "CASE WHEN count(*) <= $2::integer THEN $3::integer "
 	        "ELSE $4::integer END AS ms FROM twmesh.node "
-	        "WHERE removed_at IS NULL) w WHERE c.name = $1 "
+	        "WHERE removed_at IS NULL) w WHERE c.name = $1::text "
 	        "AND c.retired_at IS NULL AND c.interval_ms <> w.ms",
 	        4, iv, NULL, err))
 		return false;
@@ -105,7 +105,7 @@ roster_changed(struct pgc *db, const struct plan_opts *o, const char *reason,
 	return pgc_exec_params(
 	    db,
 	    "WITH e AS (INSERT INTO twmesh.epoch (epoch, reason) "
-	    "SELECT coalesce(max(epoch), 0) + 1, $1 FROM twmesh.epoch "
+	    "SELECT coalesce(max(epoch), 0) + 1, $1::text FROM twmesh.epoch "
 	    "RETURNING epoch) "
 	    "SELECT pg_notify('twmesh_epoch', epoch::text) FROM e",
 	    1, why, NULL, err);
@@ -134,9 +134,10 @@ roster_db_epoch(struct pgc *db, uint64_t *epoch, struct pgc_err *err)
 
 /* ---- classes ---- */
 
-#define PACKETS_SAME                                                         \
-	"family = $2::integer AND dscp = $3::integer AND size_octets = "     \
-	"$4::integer AND gap_ns = $5::bigint AND schedule = $6 AND flows = " \
+#define PACKETS_SAME                                                       \
+	"family = $2::integer AND dscp = $3::integer AND size_octets = "   \
+	"$4::integer AND gap_ns = $5::bigint AND schedule = $6::text AND " \
+	"flows = "                                                         \
 	"$7::integer"
 
 /* One class as the configuration wants it; sets *changed. */
@@ -166,37 +167,40 @@ plan_class(struct pgc *db, const struct roster_class *c, bool keep_interval,
 	/* Other packets under this name: retire them. */
 	if (!pgc_exec_params(db,
 	                     "UPDATE twmesh.class SET retired_at = now() WHERE "
-	                     "name = $1 AND retired_at IS NULL AND NOT "
+	                     "name = $1::text AND retired_at IS NULL AND NOT "
 	                     "(" PACKETS_SAME ")",
 	                     7, p, &gone, err))
 		return false;
 	/* The newest version sent just these packets: it comes back. */
 	if (!pgc_exec_params(
 	        db,
-	        "UPDATE twmesh.class SET retired_at = NULL WHERE name = $1 "
+	        "UPDATE twmesh.class SET retired_at = NULL WHERE name = "
+	        "$1::text "
 	        "AND retired_at IS NOT NULL AND " PACKETS_SAME
 	        " AND version = (SELECT max(version) FROM twmesh.class "
-	        "WHERE name = $1) AND NOT EXISTS (SELECT FROM twmesh.class "
-	        "WHERE name = $1 AND retired_at IS NULL)",
+	        "WHERE name = $1::text) AND NOT EXISTS (SELECT FROM "
+	        "twmesh.class "
+	        "WHERE name = $1::text AND retired_at IS NULL)",
 	        7, p, &back, err))
 		return false;
 	if (!pgc_exec_params(
 	        db,
 	        "INSERT INTO twmesh.class (name, version, family, dscp, "
 	        "size_octets, gap_ns, schedule, flows, interval_ms, "
-	        "loss_timeout_ms, ship_spread_ms) SELECT $1, "
+	        "loss_timeout_ms, ship_spread_ms) SELECT $1::text, "
 	        "coalesce((SELECT max(version) FROM twmesh.class WHERE name = "
-	        "$1), 0) + 1, $2::integer, $3::integer, $4::integer, "
-	        "$5::bigint, $6, $7::integer, $8::integer, $9::integer, "
+	        "$1::text), 0) + 1, $2::integer, $3::integer, $4::integer, "
+	        "$5::bigint, $6::text, $7::integer, $8::integer, $9::integer, "
 	        "$10::integer WHERE NOT EXISTS (SELECT FROM twmesh.class "
-	        "WHERE name = $1 AND retired_at IS NULL)",
+	        "WHERE name = $1::text AND retired_at IS NULL)",
 	        10, p, &made, err))
 		return false;
 	if (!pgc_exec_params(
 	        db,
 	        "UPDATE twmesh.class SET interval_ms = CASE WHEN $5::boolean "
 	        "THEN interval_ms ELSE $2::integer END, loss_timeout_ms = "
-	        "$3::integer, ship_spread_ms = $4::integer WHERE name = $1 "
+	        "$3::integer, ship_spread_ms = $4::integer WHERE name = "
+	        "$1::text "
 	        "AND retired_at IS NULL AND (loss_timeout_ms <> $3::integer "
 	        "OR ship_spread_ms <> $4::integer OR (NOT $5::boolean AND "
 	        "interval_ms <> $2::integer))",

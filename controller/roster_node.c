@@ -204,7 +204,7 @@ static bool
 node_by_name(struct pgc *db, const char *name, struct node_row *out,
              struct pgc_err *err)
 {
-	return read_node(db, "n.name = $1", name, out, err);
+	return read_node(db, "n.name = $1::text", name, out, err);
 }
 
 static bool
@@ -223,7 +223,7 @@ set_key(struct pgc *db, int64_t node_id, const uint8_t key[KEY_BYTES],
 	       pgc_exec_params(db,
 	                       "INSERT INTO twmesh_private.node_key (node_id, "
 	                       "key, fingerprint, approved_by) VALUES "
-	                       "($1::integer, $2::bytea, $3, $4)",
+	                       "($1::integer, $2::bytea, $3::text, $4::text)",
 	                       4, p, NULL, err) &&
 	       pgc_exec_params(db,
 	                       "DELETE FROM twmesh_private.pending_node WHERE "
@@ -243,7 +243,8 @@ make_node(struct pgc *db, const char *name, const uint8_t key[KEY_BYTES],
 	if (!query_id(
 	        db,
 	        "INSERT INTO twmesh.node (name, slot, slot_generation) "
-	        "SELECT $1, s, coalesce((SELECT max(slot_generation) FROM "
+	        "SELECT $1::text, s, coalesce((SELECT max(slot_generation) "
+	        "FROM "
 	        "twmesh.node WHERE slot = s), 0) + 1 "
 	        "FROM generate_series(1, 4096) s WHERE NOT EXISTS (SELECT "
 	        "FROM twmesh.node WHERE slot = s AND removed_at IS NULL) "
@@ -269,16 +270,18 @@ set_site(struct pgc *db, int64_t node_id, const char *site, bool force,
 
 	if (!site[0])
 		return true;
-	return pgc_exec_params(db,
-	                       "INSERT INTO twmesh.site (name) VALUES ($1) "
-	                       "ON CONFLICT DO NOTHING",
-	                       1, p, NULL, err) &&
-	       pgc_exec_params(db,
-	                       "UPDATE twmesh.node SET site_id = (SELECT "
-	                       "site_id FROM twmesh.site WHERE name = $1) "
-	                       "WHERE node_id = $2::integer AND (site_id IS "
-	                       "NULL OR $3::boolean)",
-	                       3, p, NULL, err);
+	return pgc_exec_params(
+	           db,
+	           "INSERT INTO twmesh.site (name) VALUES ($1::text) "
+	           "ON CONFLICT DO NOTHING",
+	           1, p, NULL, err) &&
+	       pgc_exec_params(
+	           db,
+	           "UPDATE twmesh.node SET site_id = (SELECT "
+	           "site_id FROM twmesh.site WHERE name = $1::text) "
+	           "WHERE node_id = $2::integer AND (site_id IS "
+	           "NULL OR $3::boolean)",
+	           3, p, NULL, err);
 }
 
 /* ---- Hello ---- */
@@ -385,7 +388,8 @@ hello_describe(struct pgc *db, const struct ask_hello *h, int64_t node_id,
 	*changed |= n > 0;
 	ok = pgc_exec_params(
 	    db,
-	    "UPDATE twmesh.node SET unconsented = $3::inet[], software = $5, "
+	    "UPDATE twmesh.node SET unconsented = $3::inet[], software = "
+	    "$5::text, "
 	    "facts = $6::jsonb WHERE node_id = $1::integer AND ($2::text, "
 	    "$4::text) IS NOT NULL",
 	    6, p, NULL, err);
@@ -548,7 +552,7 @@ pending_key(struct pgc *db, const char *fp, uint8_t key[KEY_BYTES], bool *found,
 
 	if (!pgc_query(db,
 	               "SELECT key FROM twmesh_private.pending_node WHERE "
-	               "fingerprint = $1",
+	               "fingerprint = $1::text",
 	               1, p, &rows, err))
 		return false;
 	*found = pgc_value_bytes(rows, 0, 0, key, KEY_BYTES);
@@ -644,7 +648,8 @@ approve(struct pgc *db, const struct plan_opts *o, const struct ask_approve *a,
 	if (!pending_key(db, fp, key, &found, err))
 		return false;
 	if (!found) {
-		if (!read_node(db, "k.fingerprint = $1", p[0], &node, err))
+		if (!read_node(db, "k.fingerprint = $1::text", p[0], &node,
+		               err))
 			return false;
 		if (node.id)
 			admin_answer(answer, 409,
@@ -774,7 +779,8 @@ roster_db_pending(struct pgc *db, const struct ask *ask, struct pgc_err *err)
 	return pgc_exec_params(
 	           db,
 	           "INSERT INTO twmesh_private.pending_node AS q (key, "
-	           "fingerprint, address) SELECT $1::bytea, $2, $3::inet WHERE "
+	           "fingerprint, address) SELECT $1::bytea, $2::text, $3::inet "
+	           "WHERE "
 	           "NOT EXISTS (SELECT FROM twmesh_private.node_key WHERE key "
 	           "= $1::bytea) ON CONFLICT (key) DO UPDATE SET last_seen_at "
 	           "= now(), attempts = q.attempts + 1, address = "

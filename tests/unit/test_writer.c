@@ -1,0 +1,844 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The writer against a real PostgreSQL: the program runs itself again under
+ * tests/bench/pg-private, which makes a cluster in a temporary directory and
+ * removes it.
+ */
+#include "controller/migrate.h"
+#include "controller/writer.h"
+#include "lib/base/clock_read.h"
+#include "lib/base/rng.h"
+#include "lib/pg/pgc.h"
+
+#include <check.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define SQL_DIR TEST_SRCDIR "/sql"
+#define INTERVAL_NS (2 * NS_PER_S)
+#define PATIENCE_MS 20000
+
+static struct roster_class demo = {
+    .name = "demo",
+    .size_octets = 128,
+    .gap_ns = 20 * NS_PER_MS,
+    .schedule = SCHEDULE_PERIODIC,
+    .flows = 1,
+    .interval_ns = INTERVAL_NS,
+    .loss_timeout_ns = NS_PER_S,
+};
+
+/* A controller as its other threads see it. */
+struct box {
+	struct mailbox *bus, *web;
+	struct writer *w;
+	uint64_t epoch;       /* of the last roster */
+	struct roster roster; /* the last one */
+	size_t rosters;
+	struct tell *kept[256]; /* other letters to the bus, in order */
+	size_t kept_n;
+};
+
+static struct pgc *sql_conn;
+
+static long long
+sql_number(const char *sql)
+{
+	struct pgc_err e;
+	char *text = NULL;
+	long long n;
+
+	ck_assert_msg(pgc_query_text(sql_conn, sql, 0, NULL, &text, &e),
+	              "%s: %s", sql, e.text);
+	n = text ? strtoll(text, NULL, 10) : -1;
+	free(text);
+	return n;
+}
+
+static bool
+sql_is(const char *sql, const char *want)
+{
+	struct pgc_err e;
+	char *text = NULL;
+	bool same;
+
+	ck_assert_msg(pgc_query_text(sql_conn, sql, 0, NULL, &text, &e),
+	              "%s: %s", sql, e.text);
+	same = text && strcmp(text, want) == 0;
+	if (!same)
+		printf("%s: '%s' instead of '%s'\n", sql,
+		       text ? text : "(null)", want);
+	free(text);
+	return same;
+}
+
+static void
+sql_do(const char *sql)
+{
+	struct pgc_err e;
+
+	ck_assert_msg(pgc_exec(sql_conn, sql, &e), "%s: %s", sql, e.text);
+}
+
+static void
+box_open(struct box *b)
+{
+	struct writer_opts o = {.database = "", .class_ = &demo, .class_n = 1};
+	int err = 0;
+
+	memset(b, 0, sizeof(*b));
+	b->bus = o.to_bus = mailbox_new(4096);
+	b->web = o.to_web = mailbox_new(4096);
+	ck_assert_ptr_nonnull(b->bus);
+	ck_assert_ptr_nonnull(b->web);
+	b->w = writer_start(&o, &err);
+	ck_assert_ptr_nonnull(b->w);
+}
+
+static void
+drop_tell(struct letter *l)
+{
+	tell_free((struct tell *)(void *)l);
+}
+
+static void
+box_close(struct box *b)
+{
+	writer_stop(b->w);
+	for (size_t i = 0; i < b->kept_n; i++)
+		tell_free(b->kept[i]);
+	roster_clear(&b->roster);
+	mailbox_free(b->bus, drop_tell);
+	mailbox_free(b->web, drop_tell);
+}
+
+static void
+box_pump(struct box *b)
+{
+	struct letter *l = mailbox_take_all(b->bus);
+
+	while (l) {
+		struct letter *next = l->next;
+		struct tell *t = (struct tell *)(void *)l;
+
+		if (t->kind == TELL_ROSTER) {
+			roster_clear(&b->roster);
+			b->roster = t->u.roster.roster;
+			memset(&t->u.roster.roster, 0,
+			       sizeof(t->u.roster.roster));
+			ck_assert_uint_ge(b->roster.epoch, b->epoch);
+			b->epoch = b->roster.epoch;
+			b->rosters++;
+			tell_free(t);
+		} else {
+			ck_assert_uint_lt(b->kept_n, 256);
+			b->kept[b->kept_n++] = t;
+		}
+		l = next;
+	}
+}
+
+/* The next letter of a kind, in order; the caller frees. */
+static struct tell *
+box_wait(struct box *b, enum tell_kind kind)
+{
+	for (int ms = 0; ms < PATIENCE_MS; ms += 10) {
+		box_pump(b);
+		for (size_t i = 0; i < b->kept_n; i++) {
+			struct tell *t = b->kept[i];
+
+			if (t->kind != kind)
+				continue;
+			memmove(&b->kept[i], &b->kept[i + 1],
+			        (b->kept_n - i - 1) * sizeof(t));
+			b->kept_n--;
+			return t;
+		}
+		(void)poll(NULL, 0, 10);
+	}
+	ck_abort_msg("no letter of kind %d", (int)kind);
+	return NULL;
+}
+
+static void
+box_put(struct box *b, struct ask *a)
+{
+	ck_assert(mailbox_put(writer_inbox(b->w), &a->letter));
+}
+
+static struct ask *
+ask_new(enum ask_kind kind)
+{
+	struct ask *a = calloc(1, sizeof(*a));
+
+	ck_assert_ptr_nonnull(a);
+	a->kind = kind;
+	return a;
+}
+
+static struct id16
+id_of(uint8_t n)
+{
+	struct id16 id = {{0}};
+
+	id.b[0] = n;
+	return id;
+}
+
+static void
+say_hello(struct box *b, const char *name, uint8_t key, uint8_t spool)
+{
+	struct ask *a = ask_new(ASK_HELLO);
+	struct ask_hello *h = &a->u.hello;
+
+	memset(h->key, key, KEY_BYTES);
+	ck_assert(addr_parse_ip("127.0.0.1", 0, &h->observed));
+	ck_assert(addr_parse_ip("127.0.1.9", 8862, &h->hello.address[0]));
+	ck_assert(addr_parse_ip("192.0.2.9", 8862, &h->hello.address[1]));
+	h->hello.address[0].u.v4.sin_addr.s_addr = htonl(0x7f000100U + key);
+	h->hello.address_n = 2;
+	h->hello.reflector_port = 8862;
+	h->first_use_ok = true;
+	(void)snprintf(h->hello.name, sizeof(h->hello.name), "%s", name);
+	(void)snprintf(h->hello.software, sizeof(h->hello.software), "test");
+	h->hello.spool_id = id_of(spool);
+	box_put(b, a);
+}
+
+/* The id; 0: refused. */
+static uint32_t
+join(struct box *b, const char *name, uint8_t key, uint8_t spool)
+{
+	struct tell *t;
+	uint32_t id;
+
+	say_hello(b, name, key, spool);
+	t = box_wait(b, TELL_HELLO);
+	id = t->u.hello.accepted ? t->u.hello.node_id : 0;
+	if (!id)
+		ck_assert_str_ne(t->u.hello.reason, "");
+	tell_free(t);
+	return id;
+}
+
+static struct wall
+interval_before(int n)
+{
+	int64_t ns = clock_wall().ns;
+
+	return (struct wall){ns - ns % INTERVAL_NS - n * INTERVAL_NS};
+}
+
+static void
+result_fill(struct result *r, uint32_t dst, uint32_t class_id, struct wall at,
+            int64_t sent, int64_t lost)
+{
+	memset(r, 0, sizeof(*r));
+	r->dst_id = dst;
+	r->class_id = class_id;
+	r->epoch = 1;
+	r->start = at;
+	r->interval_ns = INTERVAL_NS;
+	for (int m = 1; m < METRIC_N; m++)
+		r->v[m] = 0;
+	r->v[METRIC_SCHEDULED] = r->v[METRIC_SENT] = sent;
+	r->v[METRIC_LOST] = r->v[METRIC_LOST_FWD] = lost;
+	r->v[METRIC_RECEIVED] = sent - lost;
+	r->v[METRIC_RTT_MEAN] = 1500000;
+	r->v[METRIC_RTT_P99] = METRIC_NULL;
+	r->v[METRIC_SPAN] = INTERVAL_NS;
+	r->hist_len = 3;
+	memcpy(r->rtt_hist, "\1\2\3", 3);
+}
+
+static struct ask *
+batch_of(uint32_t node, uint8_t spool, uint64_t seq, const struct result *r,
+         size_t n)
+{
+	struct ask *a = ask_new(ASK_BATCH);
+	struct ask_batch *x = &a->u.batch;
+	const struct result *p[64];
+
+	ck_assert_uint_le(n, 64);
+	for (size_t i = 0; i < n; i++)
+		p[i] = &r[i];
+	x->node_id = node;
+	x->clock_offset_ns = NS_UNKNOWN;
+	x->received = clock_wall();
+	x->batch.spool_id = id_of(spool);
+	x->batch.seq = seq;
+	x->batch.rows = (uint32_t)n;
+	ck_assert(batch_body_encode(p, n, NULL, 0, &x->batch.body,
+	                            &x->batch.body_len));
+	batch_digest(x->batch.body, x->batch.body_len, x->batch.digest);
+	return a;
+}
+
+static enum ack_status
+store(struct box *b, struct ask *a, char reason[REASON_MAX])
+{
+	struct tell *t;
+	enum ack_status s;
+
+	box_put(b, a);
+	t = box_wait(b, TELL_ACK);
+	s = t->u.ack.status;
+	if (reason)
+		memcpy(reason, t->u.ack.reason, REASON_MAX);
+	tell_free(t);
+	return s;
+}
+
+static uint32_t
+class_id(void)
+{
+	return (uint32_t)sql_number(
+	    "SELECT class_id FROM twmesh.class WHERE retired_at IS NULL");
+}
+
+/* Every test starts with a new database and two nodes, ams1 and fra1. */
+static struct box box;
+static uint32_t ams, fra, cls;
+
+static void
+set_up(void)
+{
+	char err[500];
+	struct pgc_err e;
+
+	ck_assert_msg(migrate("", SQL_DIR, err, sizeof(err)), "%s", err);
+	sql_conn = pgc_open("", "test", NULL, &e);
+	ck_assert_msg(sql_conn != NULL, "%s", e.text);
+	box_open(&box);
+	ams = join(&box, "ams1", 1, 1);
+	fra = join(&box, "fra1", 2, 2);
+	ck_assert_uint_ne(ams, 0);
+	ck_assert_uint_ne(fra, 0);
+	cls = class_id();
+}
+
+static void
+tear_down(void)
+{
+	box_close(&box);
+	sql_do(
+	    "DROP SCHEMA twmesh_private CASCADE; DROP SCHEMA twmesh CASCADE");
+	pgc_close(sql_conn);
+}
+
+START_TEST(first_use_makes_node_and_roster)
+{
+	box_pump(&box);
+	ck_assert_uint_eq(box.roster.node_n, 2);
+	ck_assert_uint_eq(box.roster.class_n, 1);
+	ck_assert_uint_eq(box.roster.class_[0].class_id, cls);
+	ck_assert(box.roster.class_[0].interval_ns == INTERVAL_NS);
+	ck_assert_uint_eq(box.roster.node[0].address_n, 1);
+	ck_assert(sql_is("SELECT addresses::text || unconsented::text FROM "
+	                 "twmesh.node WHERE name = 'ams1'",
+	                 "{127.0.1.1}{192.0.2.9}"));
+	ck_assert(sql_is("SELECT string_agg(state || ':' || state_why, ',') "
+	                 "FROM twmesh.path_matrix",
+	                 "never:no result yet,never:no result yet"));
+}
+END_TEST
+
+START_TEST(a_taken_name_and_a_changed_name_are_refused)
+{
+	ck_assert_uint_eq(join(&box, "ams1", 9, 9), 0);
+	ck_assert_uint_eq(join(&box, "lon1", 1, 1), 0);
+	ck_assert_uint_eq(join(&box, "ams1", 1, 1), ams);
+	ck_assert_int_eq(sql_number("SELECT count(*) FROM twmesh.node"), 2);
+}
+END_TEST
+
+START_TEST(a_batch_is_stored_once)
+{
+	struct result r[2];
+
+	result_fill(&r[0], fra, cls, interval_before(3), 100, 0);
+	result_fill(&r[1], fra, cls, interval_before(2), 100, 20);
+	ck_assert_int_eq(store(&box, batch_of(ams, 1, 1, r, 2), NULL),
+	                 ACK_STORED);
+	ck_assert_int_eq(store(&box, batch_of(ams, 1, 1, r, 2), NULL),
+	                 ACK_DUPLICATE);
+	ck_assert_int_eq(sql_number("SELECT count(*) FROM twmesh.path_result "
+	                            "WHERE rtt_hist = '\\x010203'"),
+	                 2);
+	ck_assert(sql_is("SELECT state || ' ' || loss_pct || ' ' || rtt_ms || "
+	                 "' ' || coalesce(rtt_p99_ms::text, 'null') FROM "
+	                 "twmesh.path_matrix WHERE src = 'ams1'",
+	                 "ok 20 1.5 null"));
+	/* The next Hello says where to go on. */
+	say_hello(&box, "ams1", 1, 1);
+	{
+		struct tell *t = box_wait(&box, TELL_HELLO);
+
+		ck_assert_uint_eq(t->u.hello.ledger_next_seq, 2);
+		tell_free(t);
+	}
+}
+END_TEST
+
+START_TEST(the_same_number_with_other_content_is_put_aside)
+{
+	struct result r;
+	char why[REASON_MAX];
+
+	result_fill(&r, fra, cls, interval_before(3), 100, 0);
+	ck_assert_int_eq(store(&box, batch_of(ams, 1, 1, &r, 1), NULL),
+	                 ACK_STORED);
+	result_fill(&r, fra, cls, interval_before(3), 100, 50);
+	ck_assert_int_eq(store(&box, batch_of(ams, 1, 1, &r, 1), why),
+	                 ACK_PUT_ASIDE);
+	ck_assert_ptr_nonnull(strstr(why, "another content"));
+	ck_assert_int_eq(sql_number("SELECT count(*) FROM twmesh.result"), 1);
+	ck_assert_int_eq(
+	    sql_number("SELECT count(*) FROM twmesh_private.put_aside WHERE "
+	               "payload IS NOT NULL AND rows = 1"),
+	    1);
+}
+END_TEST
+
+START_TEST(bad_rows_do_not_fail_the_good_ones)
+{
+	struct result r[5];
+	char why[REASON_MAX];
+
+	result_fill(&r[0], fra, cls, interval_before(3), 100, 0);
+	result_fill(&r[1], 99, cls, interval_before(3), 100, 0);
+	result_fill(&r[2], fra, 77, interval_before(3), 100, 0);
+	result_fill(&r[3], fra, cls, (struct wall){INTERVAL_NS}, 100, 0);
+	result_fill(&r[4], fra, cls, interval_before(-60), 100, 0);
+	ck_assert_int_eq(store(&box, batch_of(ams, 1, 1, r, 5), why),
+	                 ACK_STORED);
+	ck_assert_int_eq(sql_number("SELECT count(*) FROM twmesh.result"), 1);
+	ck_assert(sql_is("SELECT status || rows FROM twmesh_private.ledger",
+	                 "partly1"));
+	ck_assert_int_eq(store(&box, batch_of(ams, 1, 2, r + 1, 4), why),
+	                 ACK_PUT_ASIDE);
+	ck_assert_str_ne(why, "");
+	ck_assert_int_eq(
+	    sql_number("SELECT sum(rows) FROM twmesh_private.put_aside"), 8);
+}
+END_TEST
+
+START_TEST(a_node_whose_clock_is_off_is_put_aside)
+{
+	struct result r;
+	struct ask *a;
+	char why[REASON_MAX];
+
+	result_fill(&r, fra, cls, interval_before(3), 100, 0);
+	a = batch_of(ams, 1, 1, &r, 1);
+	a->u.batch.clock_offset_ns = 61 * NS_PER_S;
+	ck_assert_int_eq(store(&box, a, why), ACK_PUT_ASIDE);
+	ck_assert_ptr_nonnull(strstr(why, "61.0 s off"));
+	a = batch_of(fra, 2, 1, &r, 1);
+	a->u.batch.batch.digest[0] ^= 1;
+	ck_assert_int_eq(store(&box, a, why), ACK_PUT_ASIDE);
+	a = batch_of(fra, 2, 2, &r, 1);
+	a->u.batch.batch.body_len -= 3;
+	batch_digest(a->u.batch.batch.body, a->u.batch.batch.body_len,
+	             a->u.batch.batch.digest);
+	ck_assert_int_eq(store(&box, a, why), ACK_PUT_ASIDE);
+	ck_assert_int_eq(sql_number("SELECT count(*) FROM twmesh.result"), 0);
+}
+END_TEST
+
+START_TEST(what_the_database_refuses_is_found_by_halving)
+{
+	struct result r;
+	int stored = 0, aside = 0;
+
+	sql_do(
+	    "ALTER TABLE twmesh.result ADD CONSTRAINT x CHECK (sent <> 777)");
+	for (uint64_t seq = 1; seq <= 12; seq++) {
+		result_fill(&r, fra, cls, interval_before(3),
+		            seq == 5 || seq == 11 ? 777 : 100, 0);
+		box_put(&box, batch_of(ams, 1, seq, &r, 1));
+		result_fill(&r, ams, cls, interval_before(3), 100, 0);
+		box_put(&box, batch_of(fra, 2, seq, &r, 1));
+	}
+	for (int i = 0; i < 24; i++) {
+		struct tell *t = box_wait(&box, TELL_ACK);
+
+		stored += t->u.ack.status == ACK_STORED;
+		aside += t->u.ack.status == ACK_PUT_ASIDE;
+		tell_free(t);
+	}
+	ck_assert_int_eq(stored, 22);
+	ck_assert_int_eq(aside, 2);
+	ck_assert_int_eq(sql_number("SELECT count(*) FROM twmesh.result"), 22);
+	ck_assert_int_eq(
+	    sql_number("SELECT count(*) FROM twmesh_private.put_aside WHERE "
+	               "reason LIKE 'the database refused it%' AND seq IN (5, "
+	               "11)"),
+	    2);
+}
+END_TEST
+
+START_TEST(a_new_spool_leaves_a_gap)
+{
+	ck_assert_uint_eq(join(&box, "ams1", 1, 1), ams);
+	ck_assert_int_eq(sql_number("SELECT count(*) FROM twmesh.gap"), 0);
+	ck_assert_uint_eq(join(&box, "ams1", 1, 7), ams);
+	ck_assert_int_eq(
+	    sql_number("SELECT count(*) FROM twmesh.gap WHERE reason = "
+	               "'spool_lost' AND t_from < t_to AND src_id = (SELECT "
+	               "node_id FROM twmesh.node WHERE name = 'ams1')"),
+	    1);
+}
+END_TEST
+
+START_TEST(a_planned_stop_pauses_and_a_hello_resumes)
+{
+	struct ask *a = ask_new(ASK_BYE);
+	struct result r;
+	uint64_t epoch;
+
+	result_fill(&r, fra, cls, interval_before(3), 100, 0);
+	(void)store(&box, batch_of(ams, 1, 1, &r, 1), NULL);
+	result_fill(&r, ams, cls, interval_before(3), 100, 0);
+	(void)store(&box, batch_of(fra, 2, 1, &r, 1), NULL);
+	box_pump(&box);
+	epoch = box.epoch;
+	a->u.bye.node_id = fra;
+	box_put(&box, a);
+	for (int i = 0; i < 500 && box.epoch == epoch; i++) {
+		box_pump(&box);
+		(void)poll(NULL, 0, 10);
+	}
+	ck_assert_uint_gt(box.epoch, epoch);
+	ck_assert(roster_node_by_id(&box.roster, fra)->paused);
+	ck_assert(sql_is("SELECT string_agg(state || ':' || state_why, ',') "
+	                 "FROM twmesh.path_matrix",
+	                 "stale:stopped on purpose,stale:stopped on purpose"));
+	ck_assert_uint_eq(join(&box, "fra1", 2, 2), fra);
+	ck_assert(!roster_node_by_id(&box.roster, fra)->paused);
+	ck_assert(sql_is("SELECT state FROM twmesh.node_status WHERE name = "
+	                 "'fra1'",
+	                 "ok"));
+}
+END_TEST
+
+START_TEST(back_fill_never_overwrites_newer)
+{
+	struct result r;
+
+	result_fill(&r, fra, cls, interval_before(2), 100, 1);
+	(void)store(&box, batch_of(ams, 1, 1, &r, 1), NULL);
+	result_fill(&r, fra, cls, interval_before(100), 100, 50);
+	ck_assert_int_eq(store(&box, batch_of(ams, 1, 2, &r, 1), NULL),
+	                 ACK_STORED);
+	ck_assert(sql_is("SELECT lost || ' ' || backfilled FROM "
+	                 "twmesh.path_matrix WHERE src = 'ams1'",
+	                 "1 false"));
+	ck_assert_int_eq(sql_number("SELECT count(*) FROM twmesh.result"), 2);
+}
+END_TEST
+
+START_TEST(two_writers_agree_on_one_state)
+{
+	struct box other;
+	struct result r;
+
+	box_open(&other);
+	tell_free(box_wait(&other, TELL_DATABASE));
+	/* In turns, so that each one's copy is old every time. */
+	for (uint64_t seq = 1; seq <= 20; seq++) {
+		result_fill(&r, fra, cls, interval_before(40 - (int)seq), 100,
+		            seq >= 19 ? 100 : 0);
+		ck_assert_int_eq(store(seq % 2 ? &box : &other,
+		                       batch_of(ams, 1, seq, &r, 1), NULL),
+		                 ACK_STORED);
+	}
+	ck_assert(sql_is("SELECT state || ': ' || state_why FROM "
+	                 "twmesh.path_matrix WHERE src = 'ams1'",
+	                 "crit: 100 of 100 packets lost in each of 2 "
+	                 "intervals"));
+	ck_assert_int_eq(sql_number("SELECT count(*) FROM twmesh.result"), 20);
+	/* Both at once, the same batches: each is stored by one of them. */
+	for (uint64_t seq = 21; seq <= 60; seq++) {
+		result_fill(&r, ams, cls, interval_before(3), 100, 0);
+		box_put(&box, batch_of(fra, 2, seq, &r, 1));
+		box_put(&other, batch_of(fra, 2, seq, &r, 1));
+	}
+	{
+		int stored = 0;
+
+		for (int i = 0; i < 80; i++) {
+			struct tell *t =
+			    box_wait(i % 2 ? &box : &other, TELL_ACK);
+
+			stored += t->u.ack.status == ACK_STORED;
+			tell_free(t);
+		}
+		ck_assert_int_eq(stored, 40);
+	}
+	ck_assert_int_eq(sql_number("SELECT count(*) FROM twmesh.result"), 60);
+	box_close(&other);
+}
+END_TEST
+
+START_TEST(a_lost_connection_loses_nothing)
+{
+	struct result r;
+	struct tell *t;
+	int stored = 0;
+
+	tell_free(box_wait(&box, TELL_DATABASE)); /* there */
+	for (uint64_t seq = 1; seq <= 30; seq++) {
+		if (seq % 10 == 0)
+			sql_do("SELECT count(pg_terminate_backend(pid)) FROM "
+			       "pg_stat_activity WHERE application_name = "
+			       "'twmesh-controller writer'");
+		result_fill(&r, fra, cls, interval_before(40 - (int)seq), 100,
+		            0);
+		box_put(&box, batch_of(ams, 1, seq, &r, 1));
+		(void)poll(NULL, 0, 20);
+	}
+	for (int i = 0; i < 30; i++) {
+		t = box_wait(&box, TELL_ACK);
+		stored += t->u.ack.status == ACK_STORED;
+		tell_free(t);
+	}
+	ck_assert_int_ge(stored, 29);
+	t = box_wait(&box, TELL_DATABASE);
+	ck_assert(!t->u.database.ok);
+	ck_assert_str_ne(t->u.database.reason, "");
+	tell_free(t);
+	t = box_wait(&box, TELL_DATABASE);
+	ck_assert(t->u.database.ok);
+	tell_free(t);
+	ck_assert_int_eq(sql_number("SELECT count(*) FROM twmesh.result"), 30);
+	ck_assert_int_eq(sql_number("SELECT count(DISTINCT ts) FROM "
+	                            "twmesh.result"),
+	                 30);
+}
+END_TEST
+
+static struct tell *
+administer(struct box *b, struct ask *a)
+{
+	box_put(b, a);
+	for (int ms = 0; ms < PATIENCE_MS; ms += 10) {
+		struct letter *l;
+
+		while ((l = mailbox_take(b->web)) != NULL) {
+			struct tell *t = (struct tell *)(void *)l;
+
+			if (t->kind == TELL_ADMIN)
+				return t;
+			tell_free(t);
+		}
+		(void)poll(NULL, 0, 10);
+	}
+	ck_abort_msg("no answer");
+	return NULL;
+}
+
+static int
+approve(struct box *b, const char *fp, const char *name, bool replace)
+{
+	struct ask *a = ask_new(ASK_APPROVE);
+	struct tell *t;
+	int status;
+
+	(void)snprintf(a->u.approve.fingerprint,
+	               sizeof(a->u.approve.fingerprint), "%s", fp);
+	(void)snprintf(a->u.approve.name, sizeof(a->u.approve.name), "%s",
+	               name);
+	a->u.approve.replace = replace;
+	ck_assert(addr_parse_ip("192.0.2.9", 0, &a->u.approve.consent[0]));
+	a->u.approve.consent_n = 1;
+	t = administer(b, a);
+	status = t->u.admin.status;
+	if (status != 200)
+		ck_assert_str_ne(t->u.admin.reason, "");
+	tell_free(t);
+	return status;
+}
+
+static int
+remove_by_name(struct box *b, const char *name)
+{
+	struct ask *a = ask_new(ASK_REMOVE);
+	struct tell *t;
+	int status;
+
+	(void)snprintf(a->u.remove.name, sizeof(a->u.remove.name), "%s", name);
+	t = administer(b, a);
+	status = t->u.admin.status;
+	tell_free(t);
+	return status;
+}
+
+START_TEST(approval_replacement_and_removal)
+{
+	struct ask *a = ask_new(ASK_PENDING);
+	struct pgc_err e;
+	char *fp = NULL;
+
+	memset(a->u.pending.key, 50, KEY_BYTES);
+	ck_assert(addr_parse_ip("::ffff:192.0.2.1", 0, &a->u.pending.from));
+	box_put(&box, a);
+	ck_assert_int_eq(approve(&box, "AAAA-AAAA-AAAA-AAAA", "x", false), 404);
+	ck_assert_int_eq(approve(&box, "no", "x", false), 400);
+	ck_assert(pgc_query_text(sql_conn,
+	                         "SELECT fingerprint FROM twmesh.pending_node "
+	                         "WHERE address = '192.0.2.1'",
+	                         0, NULL, &fp, &e));
+	ck_assert_ptr_nonnull(fp);
+	ck_assert_int_eq(approve(&box, fp, "ams1", false), 409);
+	ck_assert_int_eq(approve(&box, fp, "x", true), 404);
+	ck_assert_int_eq(approve(&box, fp, "ams1", true), 200);
+	ck_assert_int_eq(approve(&box, fp, "ams1", true), 409);
+	free(fp);
+	/* The old key is nobody now; the new one is ams1. */
+	ck_assert_uint_eq(join(&box, "ams1", 50, 3), ams);
+	ck_assert(sql_is("SELECT addresses::text || unconsented::text FROM "
+	                 "twmesh.node WHERE name = 'ams1'",
+	                 "{192.0.2.9,127.0.1.50}{}"));
+	ck_assert_int_eq(remove_by_name(&box, "nobody"), 404);
+	ck_assert_int_eq(remove_by_name(&box, "ams1"), 200);
+	box_pump(&box);
+	ck_assert_ptr_null(roster_node_by_id(&box.roster, ams));
+	/* A new holder of slot 1 shows nothing of the old one. */
+	ck_assert_uint_gt(join(&box, "lon1", 60, 4), fra);
+	ck_assert_int_eq(sql_number("SELECT slot * 10 + slot_generation FROM "
+	                            "twmesh.node WHERE name = 'lon1'"),
+	                 12);
+}
+END_TEST
+
+START_TEST(results_of_and_to_removed_nodes_are_history)
+{
+	struct result r;
+
+	result_fill(&r, fra, cls, interval_before(3), 100, 0);
+	(void)store(&box, batch_of(ams, 1, 1, &r, 1), NULL);
+	ck_assert_int_eq(remove_by_name(&box, "fra1"), 200);
+	result_fill(&r, fra, cls, interval_before(2), 100, 0);
+	ck_assert_int_eq(store(&box, batch_of(ams, 1, 2, &r, 1), NULL),
+	                 ACK_STORED);
+	ck_assert_int_eq(sql_number("SELECT count(*) FROM twmesh.path_result "
+	                            "WHERE dst = 'fra1'"),
+	                 2);
+	ck_assert_int_eq(sql_number("SELECT count(*) FROM twmesh.path_matrix"),
+	                 0);
+}
+END_TEST
+
+START_TEST(silence_is_judged_over_time_with_a_controller)
+{
+	struct result r;
+
+	result_fill(&r, fra, cls, interval_before(2), 100, 0);
+	(void)store(&box, batch_of(ams, 1, 1, &r, 1), NULL);
+	ck_assert(sql_is("SELECT state FROM twmesh.path_matrix WHERE src = "
+	                 "'ams1'",
+	                 "ok"));
+	/* The pretended silence of one node while the controller lived. */
+	sql_do("UPDATE twmesh_private.node_live SET last_seen_at = now() - "
+	       "interval '8 s' WHERE node_id = (SELECT node_id FROM "
+	       "twmesh.node WHERE name = 'ams1')");
+	ck_assert(sql_is("SELECT state || (state_why LIKE 'no contact since "
+	                 "%:%:% UTC') FROM twmesh.path_matrix WHERE src = "
+	                 "'ams1'",
+	                 "staletrue"));
+	/* A controller that died 20 s ago, and one that started just now:
+	 * nobody is silent yet ... */
+	writer_stop(box.w);
+	sql_do("UPDATE twmesh_private.node_live SET last_seen_at = now() - "
+	       "interval '21 s'");
+	sql_do("UPDATE twmesh_private.controller SET stopped_at = NULL, "
+	       "started_at = now() - interval '1 h', alive_at = now() - "
+	       "interval '20 s'");
+	sql_do("SELECT pg_sleep(greatest(0, 7.5 - extract(epoch FROM "
+	       "clock_timestamp() - pg_postmaster_start_time())))");
+	ck_assert(sql_is("SELECT string_agg(DISTINCT state || ':' || "
+	                 "regexp_replace(state_why, ' since.*', ''), ',') FROM "
+	                 "twmesh.node_status",
+	                 "stale:no controller has been alive"));
+	sql_do("INSERT INTO twmesh_private.controller VALUES "
+	       "(gen_random_uuid(), 'h', 1, 's', now() - interval '1 s', "
+	       "now())");
+	ck_assert(sql_is("SELECT string_agg(DISTINCT state, ',') FROM "
+	                 "twmesh.node_status",
+	                 "ok"));
+	/* ... but the one that was silent before stays so ... */
+	sql_do("UPDATE twmesh_private.node_live SET last_seen_at = now() - "
+	       "interval '40 s' WHERE node_id = (SELECT node_id FROM "
+	       "twmesh.node WHERE name = 'ams1')");
+	ck_assert(sql_is("SELECT string_agg(state, ',' ORDER BY name) FROM "
+	                 "twmesh.node_status",
+	                 "stale,ok"));
+	/* ... and after 7 s all who did not come are. */
+	sql_do("UPDATE twmesh_private.controller SET started_at = now() - "
+	       "interval '8 s' WHERE host = 'h'");
+	ck_assert(sql_is("SELECT string_agg(DISTINCT state, ',') FROM "
+	                 "twmesh.node_status",
+	                 "stale"));
+	{
+		int err = 0;
+		struct writer_opts o = {.database = "",
+		                        .class_ = &demo,
+		                        .class_n = 1,
+		                        .to_bus = box.bus,
+		                        .to_web = box.web};
+
+		box.w = writer_start(&o, &err);
+		ck_assert_ptr_nonnull(box.w);
+	}
+}
+END_TEST
+
+static Suite *
+suite(void)
+{
+	Suite *s = suite_create("writer");
+	TCase *t = tcase_create("writer");
+
+	tcase_add_checked_fixture(t, set_up, tear_down);
+	tcase_set_timeout(t, 120);
+	tcase_add_test(t, first_use_makes_node_and_roster);
+	tcase_add_test(t, a_taken_name_and_a_changed_name_are_refused);
+	tcase_add_test(t, a_batch_is_stored_once);
+	tcase_add_test(t, the_same_number_with_other_content_is_put_aside);
+	tcase_add_test(t, bad_rows_do_not_fail_the_good_ones);
+	tcase_add_test(t, a_node_whose_clock_is_off_is_put_aside);
+	tcase_add_test(t, what_the_database_refuses_is_found_by_halving);
+	tcase_add_test(t, a_new_spool_leaves_a_gap);
+	tcase_add_test(t, a_planned_stop_pauses_and_a_hello_resumes);
+	tcase_add_test(t, back_fill_never_overwrites_newer);
+	tcase_add_test(t, two_writers_agree_on_one_state);
+	tcase_add_test(t, a_lost_connection_loses_nothing);
+	tcase_add_test(t, approval_replacement_and_removal);
+	tcase_add_test(t, results_of_and_to_removed_nodes_are_history);
+	tcase_add_test(t, silence_is_judged_over_time_with_a_controller);
+	suite_add_tcase(s, t);
+	return s;
+}
+
+int
+main(int argc, char **argv)
+{
+	SRunner *r;
+	int failed;
+
+	if (argc < 2 || strcmp(argv[1], "with-database") != 0) {
+		execl(TEST_SRCDIR "/tests/bench/pg-private", "pg-private", "-s",
+		      "fsync = off", argv[0], "with-database", (char *)NULL);
+		perror("tests/bench/pg-private");
+		return 1;
+	}
+	r = srunner_create(suite());
+	srunner_run_all(r, CK_ENV);
+	failed = srunner_ntests_failed(r);
+	srunner_free(r);
+	return failed ? 1 : 0;
+}

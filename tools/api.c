@@ -158,21 +158,21 @@ exchange(const struct tool_cmd *cmd, const struct where *w, const char *path,
 
 /* {"error":{"status":404,"message":"..."}} */
 static int
-refused(const struct tool_cmd *cmd, const struct where *w, long status,
-        json_t *root)
+refused(const struct tool_cmd *cmd, const char *about, const struct where *w,
+        long status, json_t *root)
 {
 	const char *msg = json_string_value(
 	    json_object_get(json_object_get(root, "error"), "message"));
 
-	(void)tool_error(cmd, "controller at %s: %s (status %ld)",
-	                 w->url ? w->url : w->socket,
-	                 msg ? msg : "no reason given", status);
+	(void)tool_error(cmd, "%s: %s (controller at %s, status %ld)", about,
+	                 msg ? msg : "refused without a reason",
+	                 w->url ? w->url : w->socket, status);
 	return status >= 400 && status < 500 ? TOOL_BAD : TOOL_USAGE;
 }
 
 static int
-ask(const struct tool_cmd *cmd, const char *path, const char *body,
-    struct api_doc *out)
+ask(const struct tool_cmd *cmd, const char *about, const char *path,
+    const char *body, struct api_doc *out)
 {
 	struct api_doc d = {NULL, NULL, 0};
 	json_error_t je = {.text = ""};
@@ -188,7 +188,7 @@ ask(const struct tool_cmd *cmd, const char *path, const char *body,
 	d.root = json_loadb(d.text ? d.text : "", d.len, JSON_REJECT_DUPLICATES,
 	                    &je);
 	if (status != 200) {
-		rc = refused(cmd, &w, status, d.root);
+		rc = refused(cmd, about, &w, status, d.root);
 	} else if (!json_is_object(d.root)) {
 		rc = tool_error(cmd,
 		                "controller at %s: expected a JSON document, "
@@ -205,21 +205,22 @@ out:
 }
 
 int
-api_get(const struct tool_cmd *cmd, const char *path, struct api_doc *out)
+api_get(const struct tool_cmd *cmd, const char *about, const char *path,
+        struct api_doc *out)
 {
-	return ask(cmd, path, NULL, out);
+	return ask(cmd, about, path, NULL, out);
 }
 
 int
-api_post(const struct tool_cmd *cmd, const char *path, json_t *body,
-         struct api_doc *out)
+api_post(const struct tool_cmd *cmd, const char *about, const char *path,
+         json_t *body, struct api_doc *out)
 {
 	char *text = json_dumps(body, JSON_COMPACT);
 	int rc;
 
 	if (!text)
 		return tool_error(cmd, "out of memory");
-	rc = ask(cmd, path, text, out);
+	rc = ask(cmd, about, path, text, out);
 	free(text);
 	return rc;
 }

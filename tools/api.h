@@ -36,10 +36,12 @@ struct api_doc {
 void api_doc_clear(struct api_doc *d);
 
 /* TOOL_GOOD, or TOOL_BAD (the controller says no) or TOOL_USAGE (no
- * controller, or not one) after an error line. */
-int api_get(const struct tool_cmd *cmd, const char *path, struct api_doc *out);
-int api_post(const struct tool_cmd *cmd, const char *path, json_t *body,
-             struct api_doc *out);
+ * controller, or not one) after an error line. `about` names what was asked
+ * for in a refusal ("ams1 to fra1"). */
+int api_get(const struct tool_cmd *cmd, const char *about, const char *path,
+            struct api_doc *out);
+int api_post(const struct tool_cmd *cmd, const char *about, const char *path,
+             json_t *body, struct api_doc *out);
 /* "path?a=x" with x percent-encoded; false when it does not fit. */
 bool api_add_param(char *url, size_t size, const char *name, const char *value);
 /* The document as served, or re-encoded in ASCII when it holds characters

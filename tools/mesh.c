@@ -190,7 +190,8 @@ matrix_run(const struct tool_cmd *cmd, int argc, char **argv)
 		return TOOL_USAGE;
 	if (o.class_)
 		fits = api_add_param(url, sizeof(url), "class", o.class_);
-	rc = fits ? api_get(cmd, url, &d) : tool_error(cmd, "out of memory");
+	rc = fits ? api_get(cmd, o.class_ ? o.class_ : "the matrix", url, &d)
+	          : tool_error(cmd, "out of memory");
 	if (rc != TOOL_GOOD)
 		return rc;
 	if (o.json) {
@@ -267,6 +268,7 @@ names_ok(const struct tool_cmd *cmd, char **name, int n)
 static int
 path_run(const struct tool_cmd *cmd, int argc, char **argv)
 {
+	char about[2 * NAME_MAX_CHARS + 8];
 	char url[URL_BYTES], err[DOC_ERR_MAX];
 	struct api_doc d = {NULL, NULL, 0};
 	struct doc_path p;
@@ -281,7 +283,9 @@ path_run(const struct tool_cmd *cmd, int argc, char **argv)
 		return TOOL_USAGE;
 	if (!path_url(&o, argv[optind], argv[optind + 1], url))
 		return tool_error(cmd, "out of memory");
-	rc = api_get(cmd, url, &d);
+	(void)snprintf(about, sizeof(about), "%s to %s", argv[optind],
+	               argv[optind + 1]);
+	rc = api_get(cmd, about, url, &d);
 	if (rc != TOOL_GOOD)
 		return rc;
 	if (o.json) {
@@ -333,7 +337,7 @@ nodes_run(const struct tool_cmd *cmd, int argc, char **argv)
 		return rc;
 	if (!tool_has_args(cmd, argc, argv, 0, "no arguments"))
 		return TOOL_USAGE;
-	rc = api_get(cmd, "/api/v1/nodes", &d);
+	rc = api_get(cmd, "the nodes", "/api/v1/nodes", &d);
 	if (rc != TOOL_GOOD)
 		return rc;
 	if (o.json) {
@@ -375,14 +379,14 @@ static const struct tool_opt approve_opts[] = {
 
 /* Posts `body` (taken over) and says what the answer's `key` holds. */
 static int
-post_and_say(const struct tool_cmd *cmd, const char *path, json_t *body,
-             const char *key, const char *said)
+post_and_say(const struct tool_cmd *cmd, const char *about, const char *path,
+             json_t *body, const char *key, const char *said)
 {
 	struct api_doc d = {NULL, NULL, 0};
 	const char *name;
 	int rc;
 
-	rc = body ? api_post(cmd, path, body, &d)
+	rc = body ? api_post(cmd, about, path, body, &d)
 	          : tool_error(cmd, "out of memory");
 	json_decref(body);
 	if (rc != TOOL_GOOD)
@@ -421,7 +425,7 @@ approve_run(const struct tool_cmd *cmd, int argc, char **argv)
 	if (!o.addresses)
 		o.addresses = json_array();
 	rc = post_and_say(
-	    cmd, "/api/v1/nodes/approve",
+	    cmd, argv[optind + 1], "/api/v1/nodes/approve",
 	    json_pack("{s:s, s:s, s:b, s:s, s:O}", "fingerprint", argv[optind],
 	              "name", argv[optind + 1], "replace", (int)o.replace,
 	              "site", o.site ? o.site : "", "addresses", o.addresses),
@@ -457,7 +461,7 @@ remove_run(const struct tool_cmd *cmd, int argc, char **argv)
 	if (!tool_has_args(cmd, argc, argv, 1, "NAME") ||
 	    !names_ok(cmd, argv + optind, 1))
 		return TOOL_USAGE;
-	return post_and_say(cmd, "/api/v1/nodes/remove",
+	return post_and_say(cmd, argv[optind], "/api/v1/nodes/remove",
 	                    json_pack("{s:s}", "name", argv[optind]), "removed",
 	                    "removed");
 }

@@ -125,7 +125,7 @@ serve(void *arg)
 	struct pollfd p[2] = {{.fd = refl.fd, .events = POLLIN},
 	                      {.fd = refl.stop[0], .events = POLLIN}};
 	struct mono last = {0};
-	uint8_t out[TEST_BUF_MAX];
+	static uint8_t out[TEST_BUF_MAX];
 	uint32_t drops = 0;
 
 	while (poll(p, 2, -1) > 0 && !p[1].revents) {
@@ -154,7 +154,7 @@ static void
 start(enum kind kind)
 {
 	const struct udp_opts uo = {.ttl = 255};
-	struct sockaddr_in sin;
+	struct sockaddr_in sin = {.sin_port = 0};
 	socklen_t len = sizeof(sin);
 	struct addr local;
 

@@ -22,7 +22,7 @@
 #define INBOX_MAX 8192
 /* Batches in the writer's hands, over all nodes: bounds memory, whatever the
  * nodes send. */
-#define FLIGHT_BYTES_MAX (256U << 20)
+#define FLIGHT_BYTES_MAX (48U << 20) /* below the writer's own 64 MB */
 #define NEED_HELLO_EVERY_NS (2 * NS_PER_S)
 #define PEER_FORGET_NS (600 * NS_PER_S)
 #define PEERS_MAX (MSG_NODES_MAX + 256)

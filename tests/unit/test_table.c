@@ -407,9 +407,9 @@ START_TEST(test_nodes)
 END_TEST
 
 /* Valid but for its spaces, which end a word in a shell. */
-#define SPACED                                                          \
-	"{\"nodes\":[],\"pending\":[{\"fingerprint\":\"ABCD EFGH IJKL " \
-	"MNOP\"}]}"
+static const char spaced[] =
+    "{\"nodes\":[],\"pending\":[{\"fingerprint\":\"ABCD EFGH IJKL "
+    "MNOP\"}]}";
 
 /* People copy fingerprints into a shell. */
 START_TEST(test_nodes_refuses)
@@ -419,7 +419,7 @@ START_TEST(test_nodes_refuses)
 	    "{\"nodes\":{}}",
 	    "{\"nodes\":[{}]}",
 	    "{\"nodes\":[],\"pending\":[{\"fingerprint\":\"$(reboot)\"}]}",
-	    SPACED,
+	    spaced,
 	    "{\"nodes\":[],\"pending\":[{}]}",
 	};
 

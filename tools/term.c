@@ -125,6 +125,8 @@ num_fixed(double v, int decimals, char *out)
 		(void)snprintf(out, NUM_TEXT_MAX, "%.3g", v);
 	else
 		(void)snprintf(out, NUM_TEXT_MAX, "%.*f", decimals, v);
+	if (out[0] == '-' && out[1] && !strpbrk(out, "123456789"))
+		memmove(out, out + 1, strlen(out)); /* no "-0.0" */
 	return out;
 }
 

@@ -83,6 +83,8 @@ START_TEST(test_numbers)
 	ck_assert_str_eq(num_format(1e300, 3, t), "1e+300");
 	ck_assert_str_eq(num_fixed(-1e15, 3, t), "-1e+15");
 	ck_assert_str_eq(num_fixed(2, 2, t), "2.00");
+	ck_assert_str_eq(num_fixed(-0.04, 1, t), "0.0");
+	ck_assert_str_eq(num_fixed(-0.06, 1, t), "-0.1");
 	ck_assert_str_eq(age_format(3.4, t), "3s");
 	ck_assert_str_eq(age_format(7100, t), "118m");
 	ck_assert_str_eq(age_format(90000, t), "25h");

@@ -104,8 +104,9 @@ function showLife() {
 	const lost = !state.okAt ? state.error !== "" : silent > LOST_AFTER_MS;
 	const away = state.mesh?.doc.database?.ok === false;
 	$("live").dataset.state = lost ? "lost" : state.okAt ? "ok" : "wait";
+	$("live-word").hidden = lost || !state.mesh;
 	$("live-text").textContent = lost ? "no connection"
-		: !state.mesh ? "connecting" : `updated ${age((state.okAt ? silent : 0) / 1000)}`;
+		: !state.mesh ? "connecting" : age((state.okAt ? silent : 0) / 1000);
 	const banner = $("banner");
 	const text = lost
 		? `The controller does not answer${state.mesh ? "; what you see is from " + clock(new Date(state.mesh.serverAt).toISOString()) : ""}. Trying again every second.`

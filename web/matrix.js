@@ -132,6 +132,8 @@ export class MatrixView {
 		this.canvas.height = Math.round(this.height * ratio);
 		this.canvas.style.width = `${this.width}px`;
 		this.canvas.style.height = `${this.height}px`;
+		// Where the cells are, for whoever drives the page from outside.
+		Object.assign(this.canvas.dataset, { left: this.left, top: this.top, cw: this.cw, ch: this.ch });
 	}
 
 	// [row, column] at a place in CSS px relative to the canvas, or null.
@@ -260,7 +262,7 @@ export class MatrixView {
 		const v = mesh.value(i, key);
 		if (typeof v !== "number")
 			return;
-		const text = number(v, w < 40 ? 2 : 3) + suffix;
+		const text = number(v, 3) + suffix;
 		let px = Math.min(h > 64 ? 20 : 17, h * .36);
 		g.font = `${state === "crit" ? 700 : 400} ${px}px ${c.mono}`;
 		const wide = g.measureText(text).width;

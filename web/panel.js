@@ -130,7 +130,8 @@ function drawSpark(canvas, results) {
 	g.font = `11px ${c.sans}`;
 	g.textAlign = "right";
 	g.fillText(`${number(top, 3)} ms`, w - 2, 10);
-	g.fillText(`${number(low, 3)} ms`, w - 2, h - 7);
+	if (low > top * .05) // else it is nearly zero, which the line says
+		g.fillText(`${number(low, 3)} ms`, w - 2, h - 7);
 }
 
 function resultTable(results) {

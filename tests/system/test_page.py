@@ -171,7 +171,7 @@ def test_the_table_says_what_the_grid_draws(page):
     assert heads[1:] == sorted(MESH_NODES)
     page.wait("all ok", lambda: [b.text for b in page.driver.find_elements(
         By.CSS_SELECTOR, "#table td button")] == ["ok"] * PAIRS)
-    page.driver.find_element(By.CSS_SELECTOR, "input[value=rtt_ms] + span").click()
+    page.driver.find_element(By.CSS_SELECTOR, "input[value=rtt_ms]").click()
     page.wait("round trips", lambda: all(re.match(r"\d+\.\d+ ms$", b.text) for b in
               page.driver.find_elements(By.CSS_SELECTOR, "#table td button")))
     assert "metric=rtt_ms" in page.driver.current_url

@@ -90,7 +90,7 @@ roster_changed(struct pgc *db, const struct plan_opts *o, const char *reason,
 	        "UPDATE twmesh.class c SET interval_ms = w.ms FROM (SELECT "
 	        "CASE WHEN count(*) <= $2::integer THEN $3::integer "
 	        "ELSE $4::integer END AS ms FROM twmesh.node "
-	        "WHERE removed_at IS NULL) w WHERE c.name = $1::text "
+	        "WHERE removed_at IS NULL) w WHERE c.name = $1::text::text "
 	        "AND c.retired_at IS NULL AND c.interval_ms <> w.ms",
 	        4, iv, NULL, err))
 		return false;
@@ -165,11 +165,12 @@ plan_class(struct pgc *db, const struct roster_class *c, bool keep_interval,
 	long gone = 0, back = 0, made = 0, tuned = 0;
 
 	/* Other packets under this name: retire them. */
-	if (!pgc_exec_params(db,
-	                     "UPDATE twmesh.class SET retired_at = now() WHERE "
-	                     "name = $1::text AND retired_at IS NULL AND NOT "
-	                     "(" PACKETS_SAME ")",
-	                     7, p, &gone, err))
+	if (!pgc_exec_params(
+	        db,
+	        "UPDATE twmesh.class SET retired_at = now() WHERE "
+	        "name = $1::text::text AND retired_at IS NULL AND NOT "
+	        "(" PACKETS_SAME ")",
+	        7, p, &gone, err))
 		return false;
 	/* The newest version sent just these packets: it comes back. */
 	if (!pgc_exec_params(
@@ -178,9 +179,9 @@ plan_class(struct pgc *db, const struct roster_class *c, bool keep_interval,
 	        "$1::text "
 	        "AND retired_at IS NOT NULL AND " PACKETS_SAME
 	        " AND version = (SELECT max(version) FROM twmesh.class "
-	        "WHERE name = $1::text) AND NOT EXISTS (SELECT FROM "
+	        "WHERE name = $1::text::text) AND NOT EXISTS (SELECT FROM "
 	        "twmesh.class "
-	        "WHERE name = $1::text AND retired_at IS NULL)",
+	        "WHERE name = $1::text::text AND retired_at IS NULL)",
 	        7, p, &back, err))
 		return false;
 	if (!pgc_exec_params(
@@ -192,7 +193,7 @@ plan_class(struct pgc *db, const struct roster_class *c, bool keep_interval,
 	        "$1::text), 0) + 1, $2::integer, $3::integer, $4::integer, "
 	        "$5::bigint, $6::text, $7::integer, $8::integer, $9::integer, "
 	        "$10::integer WHERE NOT EXISTS (SELECT FROM twmesh.class "
-	        "WHERE name = $1::text AND retired_at IS NULL)",
+	        "WHERE name = $1::text::text AND retired_at IS NULL)",
 	        10, p, &made, err))
 		return false;
 	if (!pgc_exec_params(

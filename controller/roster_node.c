@@ -204,7 +204,7 @@ static bool
 node_by_name(struct pgc *db, const char *name, struct node_row *out,
              struct pgc_err *err)
 {
-	return read_node(db, "n.name = $1::text", name, out, err);
+	return read_node(db, "n.name = $1::text::text", name, out, err);
 }
 
 static bool
@@ -278,7 +278,7 @@ set_site(struct pgc *db, int64_t node_id, const char *site, bool force,
 	       pgc_exec_params(
 	           db,
 	           "UPDATE twmesh.node SET site_id = (SELECT "
-	           "site_id FROM twmesh.site WHERE name = $1::text) "
+	           "site_id FROM twmesh.site WHERE name = $1::text::text) "
 	           "WHERE node_id = $2::integer AND (site_id IS "
 	           "NULL OR $3::boolean)",
 	           3, p, NULL, err);

@@ -316,6 +316,7 @@ answers_get(struct answers *a, enum answer_kind kind,
 	char key[KEY_MAX];
 	struct entry *e;
 	bool may_ask = a->writer_ok && now.ns >= a->rest_until.ns;
+	struct answer out = {.status = 503, .reason = a->reason};
 
 	if (!make_key(key, kind, arg))
 		return (struct answer){.status = 404};
@@ -323,7 +324,7 @@ answers_get(struct answers *a, enum answer_kind kind,
 	e->used = now;
 	if (!is_fresh(e, now) || (e->patched && answers_database_ok(a))) {
 		if (may_ask)
-			may_ask = ask_database(a, e, kind, arg, now);
+			(void)ask_database(a, e, kind, arg, now);
 		if (!answers_database_ok(a) && kind == ANSWER_MATRIX &&
 		    e->status != 404 && (!e->patched || !is_fresh(e, now)))
 			patch_matrix(a, e, now);
@@ -331,15 +332,11 @@ answers_get(struct answers *a, enum answer_kind kind,
 	if (e->status == 0 || (e->status == 200 && !e->body)) {
 		if (e->status == 0)
 			e->key[0] = '\0';
-		return (struct answer){.status = 503, .reason = a->reason};
-	}
-	{
-		struct answer out = {.status = e->status,
-		                     .body = e->body,
-		                     .gzip = e->gzip,
-		                     .reason = a->reason};
-
-		memcpy(out.etag, e->etag, sizeof(out.etag));
 		return out;
 	}
+	out.status = e->status;
+	out.body = e->body;
+	out.gzip = e->gzip;
+	memcpy(out.etag, e->etag, sizeof(out.etag));
+	return out;
 }

@@ -486,12 +486,14 @@ http_listen_unix(const struct http_opts *o, const char *path, mode_t mode,
 void
 http_free(struct http *h)
 {
-	struct http_call *c;
+	struct http_call *c, *next;
 
 	if (!h)
 		return;
-	while ((c = TAILQ_FIRST(&h->calls)) != NULL)
+	for (c = TAILQ_FIRST(&h->calls); c; c = next) {
+		next = TAILQ_NEXT(c, all);
 		call_free(c);
+	}
 	if (h->accept_again)
 		event_free(h->accept_again);
 	if (h->listener)

@@ -141,7 +141,8 @@ read_names(DIR *d, const char *dir, struct plan *p, char *err, unsigned size)
 			           "%s: two files number %04d: %s and %s", dir,
 			           v, p->step[v - 1].name, e->d_name);
 		p->step[v - 1].version = v;
-		(void)snprintf(p->step[v - 1].name, NAME_SIZE, "%s", e->d_name);
+		/* version_of() saw that it fits */
+		memcpy(p->step[v - 1].name, e->d_name, strlen(e->d_name) + 1);
 		if (v > p->n)
 			p->n = v;
 	}

@@ -337,3 +337,11 @@ config_read(const struct conf *c, struct config *out, char *err,
 	}
 	return read_classes(c, out, err, err_size);
 }
+
+bool
+config_check(const struct conf *c, char *err, size_t err_size)
+{
+	static struct config scratch; /* at start only; large for a stack */
+
+	return config_read(c, &scratch, err, err_size);
+}

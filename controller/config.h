@@ -30,6 +30,9 @@ struct config {
 bool config_read(const struct conf *c, struct config *out, char *err,
                  size_t err_size) __attribute__((warn_unused_result));
 
+/* The same for svc_set_check(): only whether. */
+bool config_check(const struct conf *c, char *err, size_t err_size);
+
 /* addr_parse(), where port 0 is allowed too: any free one. */
 bool config_parse_listen(const char *text, uint16_t default_port,
                          struct addr *out);

@@ -131,7 +131,6 @@ start_all(struct program *p)
 	char err[LINE];
 	int rc = 0;
 
-	load_keys(p);
 	p->web = web_new(&(struct web_opts){.database = c->database,
 	                                    .web_dir = c->web_dir,
 	                                    .socket = c->socket,
@@ -252,6 +251,7 @@ main(int argc, char **argv)
 	char line[LINE];
 	int status;
 
+	svc_set_check(config_check);
 	p.conf = svc_start(argc, argv, "twmesh-controller", config_table, opts,
 	                   "/etc/twmesh/controller.conf", NULL);
 	if (!config_read(p.conf, &p.config, line, sizeof(line)))
@@ -269,14 +269,15 @@ main(int argc, char **argv)
 	(void)sigaddset(&set, SIGINT);
 	(void)sigaddset(&set, SIGHUP);
 	(void)pthread_sigmask(SIG_BLOCK, &set, NULL);
+	load_keys(&p);
 	schema = check_schema(&p.config, line);
 	if (schema == SCHEMA_WRONG)
 		die("%s", line);
-	if (schema == SCHEMA_AWAY)
-		log_warn("the database is away: %s", line);
 	if (evthread_use_pthreads() != 0)
 		die("libevent cannot use threads");
 	start_all(&p);
+	if (schema == SCHEMA_AWAY)
+		log_warn("the database is away: %s", line);
 	say_ready(&p);
 	status = wait_for_end(&p, &set, schema);
 	stop_all(&p);

@@ -193,6 +193,24 @@ parse_options(int argc, char **argv, struct cmdline *l, const char *program,
 		    argv[optind]);
 }
 
+static svc_check_fn *whole_check; /* before threads start */
+
+void
+svc_set_check(svc_check_fn *fn)
+{
+	whole_check = fn;
+}
+
+/* "FILE: what is wrong", exit 2. */
+static void
+check_whole(const struct conf *c, const char *path)
+{
+	char err[256];
+
+	if (whole_check && !whole_check(c, err, sizeof(err)))
+		die("%s%s%s", path ? path : "", path ? ": " : "", err);
+}
+
 struct conf *
 svc_start(int argc, char **argv, const char *program,
           const struct conf_key *table, const struct svc_opt *opts,
@@ -218,6 +236,7 @@ svc_start(int argc, char **argv, const char *program,
 	if (!c || !good)
 		exit(2);
 	free(l.set);
+	check_whole(c, l.path);
 	if (l.print)
 		conf_print(c, stdout);
 	else if (l.check)

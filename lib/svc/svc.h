@@ -23,6 +23,12 @@ struct svc_opt {
 	const char *help;
 };
 
+/* What single keys cannot know (two of them together): asked by svc_start()
+ * once the configuration is loaded, also for -n. False with one clear line in
+ * err: exit 2. Set before svc_start(). */
+typedef bool svc_check_fn(const struct conf *c, char *err, size_t err_size);
+void svc_set_check(svc_check_fn *fn);
+
 /* Parses argv, loads the configuration, handles -n, -p, --help and the like
  * (then exits: 0, or 2 after a clear line). Sets up logging and the clock
  * hook. The caller owns the conf. `config_default`: used when it exists and no

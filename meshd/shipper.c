@@ -405,6 +405,7 @@ shipper_flush(struct shipper *s, struct clock_pair now)
 {
 	(void)seal_due(s, now, true);
 	s->hold_n = 0;
+	s->retry_send.ns = 0; /* it may have waited for a hold */
 }
 
 /* ---- shipping ---- */

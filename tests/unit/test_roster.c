@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "lib/base/rng.h"
+#include "lib/bus/msg.h"
+#include "meshd/roster_cache.h"
+
+#include <check.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define IDS 40
+
+static struct rng rng;
+
+static struct roster_node
+node(uint32_t id, uint16_t port)
+{
+	struct roster_node n;
+
+	memset(&n, 0, sizeof(n));
+	n.node_id = id;
+	(void)snprintf(n.name, sizeof(n.name), "n%u", (unsigned)id);
+	n.reflector_port = port;
+	n.address_n = 1;
+	ck_assert(addr_parse_ip("192.0.2.1", port, &n.address[0]));
+	return n;
+}
+
+/* Nodes whose bit is set in `in`, the port saying which version. */
+static struct roster
+make(uint64_t in, uint16_t port, uint64_t epoch)
+{
+	struct roster r = {.epoch = epoch};
+
+	r.node = calloc(IDS + 1, sizeof(*r.node));
+	for (uint32_t id = 1; id <= IDS; id++) {
+		if (in >> id & 1)
+			r.node[r.node_n++] = node(id, port);
+	}
+	return r;
+}
+
+START_TEST(a_delta_makes_what_a_model_makes)
+{
+	for (int round = 0; round < 2000; round++) {
+		const uint64_t have = rng_u64(&rng), add = rng_u64(&rng),
+		               gone = rng_u64(&rng) & rng_u64(&rng);
+		struct roster r = make(have, 1, 7), up = make(add, 2, 0);
+		uint32_t removed[IDS];
+		struct roster_delta d = {.from_epoch = 7,
+		                         .epoch = 8,
+		                         .upsert = up.node,
+		                         .upsert_n = up.node_n,
+		                         .removed = removed};
+		size_t n = 0;
+
+		for (uint32_t id = 1; id <= IDS; id++) {
+			if (gone >> id & 1)
+				removed[d.removed_n++] = id;
+		}
+		ck_assert(roster_apply(&r, &d));
+		ck_assert_uint_eq(r.epoch, 8);
+		for (uint32_t id = 1; id <= IDS; id++) {
+			const bool new = add >> id & 1;
+			const bool old = (have >> id & 1) && !(gone >> id & 1);
+			const struct roster_node *x = roster_node_by_id(&r, id);
+
+			ck_assert_int_eq(x != NULL, new || old);
+			if (!x)
+				continue;
+			ck_assert_uint_eq(x->reflector_port, new ? 2 : 1);
+			ck_assert_ptr_eq(x, &r.node[n++]); /* sorted */
+		}
+		ck_assert_uint_eq(n, r.node_n);
+		roster_clear(&r);
+		roster_clear(&up);
+	}
+}
+END_TEST
+
+START_TEST(a_delta_of_another_epoch_changes_nothing)
+{
+	struct roster r = make(6, 1, 7);
+	struct roster_delta d = {.from_epoch = 6, .epoch = 8};
+
+	ck_assert(!roster_apply(&r, &d));
+	ck_assert_uint_eq(r.epoch, 7);
+	ck_assert_uint_eq(r.node_n, 2);
+	roster_clear(&r);
+}
+END_TEST
+
+START_TEST(a_copy_is_its_own)
+{
+	struct roster r = make(rng_u64(&rng), 1, 7), c;
+
+	r.class_ = calloc(2, sizeof(*r.class_));
+	r.class_n = 2;
+	r.class_[1].class_id = 5;
+	ck_assert(roster_copy(&c, &r));
+	ck_assert_ptr_ne(c.node, r.node);
+	ck_assert_uint_eq(c.node_n, r.node_n);
+	ck_assert_mem_eq(c.node, r.node, r.node_n * sizeof(*r.node));
+	roster_clear(&r);
+	ck_assert_ptr_nonnull(roster_class_by_id(&c, 5));
+	ck_assert_ptr_null(roster_class_by_id(&c, 6));
+	roster_clear(&c);
+}
+END_TEST
+
+/* ---- on disk ---- */
+
+static char path[] = "/tmp/test_roster.XXXXXX";
+
+START_TEST(a_cached_roster_comes_back_and_any_damage_is_seen)
+{
+	struct roster r = make(0x55, 862, 9), back;
+	uint32_t self = 0;
+	long size;
+	FILE *f;
+
+	close(mkstemp(path));
+	ck_assert_int_eq(roster_cache_save(path, 3, &r), 0);
+	ck_assert_int_eq(roster_cache_load(path, &self, &back), 0);
+	ck_assert_uint_eq(self, 3);
+	ck_assert_uint_eq(back.epoch, 9);
+	ck_assert_uint_eq(back.node_n, r.node_n);
+	ck_assert_str_eq(back.node[0].name, r.node[0].name);
+	roster_clear(&back);
+	f = fopen(path, "r+");
+	(void)fseek(f, 0, SEEK_END);
+	size = ftell(f);
+	for (long i = 0; i < size; i++) {
+		int c;
+
+		(void)fseek(f, i, SEEK_SET);
+		c = fgetc(f);
+		(void)fseek(f, i, SEEK_SET);
+		(void)fputc(c ^ 0x10, f);
+		(void)fflush(f);
+		ck_assert_int_eq(roster_cache_load(path, &self, &back),
+		                 -EBADMSG);
+		(void)fseek(f, i, SEEK_SET);
+		(void)fputc(c, f);
+		(void)fflush(f);
+	}
+	(void)fclose(f);
+	for (long i = 0; i < size; i++) {
+		ck_assert_int_eq(truncate(path, size - 1 - i), 0);
+		ck_assert_int_eq(roster_cache_load(path, &self, &back),
+		                 -EBADMSG);
+	}
+	ck_assert_int_eq(unlink(path), 0);
+	ck_assert_int_eq(roster_cache_load(path, &self, &back), -ENOENT);
+	ck_assert_int_eq(roster_cache_save("/nonexistent/x", 3, &r), -ENOENT);
+	roster_clear(&r);
+}
+END_TEST
+
+int
+main(void)
+{
+	const char *env = getenv("TEST_SEED");
+	const uint64_t seed = env ? strtoull(env, NULL, 0) : random_u64();
+	Suite *s = suite_create("roster");
+	TCase *t = tcase_create("roster");
+	SRunner *sr;
+	int failed;
+
+	printf("seed %" PRIu64 "\n", seed);
+	rng_seed(&rng, seed);
+	tcase_set_timeout(t, 30);
+	tcase_add_test(t, a_delta_makes_what_a_model_makes);
+	tcase_add_test(t, a_delta_of_another_epoch_changes_nothing);
+	tcase_add_test(t, a_copy_is_its_own);
+	tcase_add_test(t, a_cached_roster_comes_back_and_any_damage_is_seen);
+	suite_add_tcase(s, t);
+	sr = srunner_create(s);
+	srunner_run_all(sr, CK_NORMAL);
+	failed = srunner_ntests_failed(sr);
+	srunner_free(sr);
+	return failed ? 1 : 0;
+}

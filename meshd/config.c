@@ -97,12 +97,13 @@ static const struct conf_key controller_table[] = {
     {.name = "address",
      .type = CONF_STRING,
      .check = check_host_port,
-     .help = "Where it listens for nodes: host:port; the port is 8620 "
-             "unless its configuration says otherwise."},
+     .help = "where it listens for nodes: host:port; the port is "
+             "8620 unless its configuration says otherwise"},
     {.name = "key",
      .type = CONF_STRING,
      .check = check_key,
-     .help = "Its public key, as twmesh-controller --show-key prints it."},
+     .help = "its public key, as twmesh-controller --show-key "
+             "prints it"},
     {.type = CONF_END},
 };
 
@@ -110,73 +111,78 @@ const struct conf_key meshd_config_table[] = {
     {.name = "name",
      .type = CONF_STRING,
      .check = check_name_or_none,
-     .help = "This node's name in the mesh. Empty: the host name's first "
-             "label."},
+     .help = "this node's name in the mesh; empty: the host name's "
+             "first label"},
     {.name = "site",
      .type = CONF_STRING,
      .check = check_name_or_none,
-     .help = "The site it belongs to; empty: none."},
+     .help = "the site it belongs to; empty: none"},
     {.name = "controller",
      .type = CONF_SECTION,
      .min = 1,
      .max = MESHD_CONTROLLERS_MAX,
      .sub = controller_table,
-     .help = "A controller to join, by its address and key. Results go to "
-             "the first one that answers."},
+     .help = "a controller to join, by its address and key; results "
+             "go to the first one that answers"},
     {.name = "state_dir",
      .type = CONF_STRING,
      .def = "/var/lib/twmesh",
      .min = 1,
      .max = PATH_MAX_CHARS,
-     .help = "Holds node.key (0600), node.pub, spool.db and roster.cache."},
+     .help = "holds node.key (0600), node.pub, spool.db and "
+             "roster.cache"},
     {.name = "address",
      .type = CONF_LIST,
      .max = MSG_ADDRS_MAX,
      .check = check_own_address,
-     .help = "Addresses of the local reflector, as the others should probe "
-             "it. Empty: the one that the controller observes."},
+     .help = "addresses of the local reflector, as the others "
+             "should probe it; empty: the one that the controller "
+             "observes"},
     {.name = "reflector_port",
      .type = CONF_INT,
      .def = "862",
      .min = 1,
      .max = UINT16_MAX,
-     .help = "UDP port of the local reflector."},
+     .help = "UDP port of the local reflector"},
     {.name = "reflector_socket",
      .type = CONF_STRING,
      .def = "/run/twmesh/reflector.sock",
      .max = SOCKET_MAX_CHARS,
-     .help = "Local socket of the reflector, which learns there who has "
-             "reserved slots; empty: none."},
+     .help = "local socket of the reflector, which learns there who "
+             "has reserved slots; empty: none"},
     {.name = "source4",
      .type = CONF_STRING,
      .check = check_source4,
-     .help = "IPv4 address to send probes from; empty: the kernel chooses."},
+     .help = "IPv4 address to send probes from; empty: the kernel "
+             "chooses"},
     {.name = "source6",
      .type = CONF_STRING,
      .check = check_source6,
-     .help = "IPv6 address to send probes from; empty: the kernel chooses."},
+     .help = "IPv6 address to send probes from; empty: the kernel "
+             "chooses"},
     {.name = "source_port_base",
      .type = CONF_INT,
      .def = "18620",
      .min = 0,
      .max = UINT16_MAX,
-     .help = "First UDP source port; one per class and flow upward, stable "
-             "so that ECMP hashing survives a restart. 0: any free ones."},
+     .help = "first UDP source port; one per class and flow upward, "
+             "stable so that ECMP hashing survives a restart. 0: "
+             "any free ones"},
     {.name = "min_gap",
      .type = CONF_DURATION,
      .def = "50us",
      .min = 0,
      .max = 10 * NS_PER_MS,
-     .help = "Shortest time between any two probes of this node."},
+     .help = "shortest time between any two probes of this node"},
     {.name = "precise",
      .type = CONF_BOOL,
      .def = "false",
-     .help = "Sleep until shortly before a probe is due, then spin: some "
-             "15 % more CPU, sends on time to a microsecond."},
+     .help = "sleep until shortly before a probe is due, then spin: "
+             "some 15 % more CPU, sends on time to a microsecond"},
     {.name = "fifo",
      .type = CONF_BOOL,
      .def = "false",
-     .help = "Ask for SCHED_FIFO for the sending thread."},
+     .help = "ask for SCHED_FIFO for the sending thread"},
     {.name = "spool_max_mb",
      .type = CONF_INT,
      .def = "512",
@@ -184,27 +190,27 @@ const struct conf_key meshd_config_table[] = {
      .max = 1000000,
      .unit = "MB",
      .reloadable = true,
-     .help = "Disk for results that wait for a controller, and for those "
-             "kept after it has them."},
+     .help = "disk for results that wait for a controller, and for "
+             "those kept after it has them"},
     {.name = "spool_max_age",
      .type = CONF_DURATION,
      .def = "3d",
      .min = 60 * NS_PER_S,
      .max = 365 * 86400 * NS_PER_S,
      .reloadable = true,
-     .help = "Results older than this are given up (and reported as a gap "
-             "if no controller ever had them)."},
+     .help = "results older than this are given up (and reported as "
+             "a gap if no controller ever had them)"},
     {.name = "socket",
      .type = CONF_STRING,
      .def = "/run/twmesh/meshd.sock",
      .max = SOCKET_MAX_CHARS,
-     .help = "Local socket that tells the status; empty: none."},
+     .help = "local socket that tells the status; empty: none"},
     {.name = "clock_error_floor",
      .type = CONF_DURATION,
      .def = "100us",
      .min = 0,
      .max = NS_PER_S,
-     .help = "The clock is never believed to be better than this."},
+     .help = "the clock is never believed to be better than this"},
     {.type = CONF_END},
 };
 

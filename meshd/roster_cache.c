@@ -154,7 +154,7 @@ roster_cache_load(const char *path, uint32_t *self_id, struct roster *r)
 	size_t len = 0;
 	int rc = read_whole(path, &file, &len);
 
-	if (rc == 0)
+	if (rc == 0 && file)
 		rc = parse_file(file, len, self_id, r);
 	free(file);
 	return rc;

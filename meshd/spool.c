@@ -304,7 +304,7 @@ give_up(struct spool *s, uint64_t seq, const char *reason)
 	if (!batch_body_encode(NULL, 0, &gap, 1, &body, &len))
 		return -ENOMEM;
 	batch_digest(body, len, digest);
-	sqlite3_bind_int64(q, 1, (sqlite3_int64)(len + ROW_OVERHEAD));
+	sqlite3_bind_int64(q, 1, (sqlite3_int64)len + ROW_OVERHEAD);
 	sqlite3_bind_blob(q, 2, digest, sizeof(digest), SQLITE_STATIC);
 	sqlite3_bind_blob(q, 3, body, (int)len, SQLITE_STATIC);
 	sqlite3_bind_int64(q, 4, (sqlite3_int64)seq);
@@ -582,7 +582,7 @@ insert(struct spool *s, struct wall now, const struct spool_span *span,
 	sqlite3_bind_int64(q, 2, span->from.ns);
 	sqlite3_bind_int64(q, 3, span->to.ns);
 	sqlite3_bind_int64(q, 4, span->rows);
-	sqlite3_bind_int64(q, 5, (sqlite3_int64)(len + ROW_OVERHEAD));
+	sqlite3_bind_int64(q, 5, (sqlite3_int64)len + ROW_OVERHEAD);
 	sqlite3_bind_blob(q, 6, digest, sizeof(digest), SQLITE_STATIC);
 	sqlite3_bind_blob(q, 7, body, (int)len, SQLITE_STATIC);
 	rc = run(s, ST_INSERT);

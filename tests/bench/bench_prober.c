@@ -145,10 +145,13 @@ static double
 rss_mb(void)
 {
 	FILE *f = fopen("/proc/self/statm", "re");
-	unsigned long total, resident = 0;
+	unsigned long resident;
+	char line[128], *second;
 
-	if (!f || fscanf(f, "%lu %lu", &total, &resident) != 2)
+	if (!f || !fgets(line, sizeof(line), f) ||
+	    !(second = strchr(line, ' ')))
 		fail("/proc/self/statm");
+	resident = strtoul(second, NULL, 10);
 	(void)fclose(f);
 	return (double)resident * (double)sysconf(_SC_PAGESIZE) / 1e6;
 }

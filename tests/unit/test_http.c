@@ -266,7 +266,7 @@ START_TEST(an_endless_head_is_refused)
 	char line[1024];
 
 	memset(line, 'a', sizeof(line));
-	memcpy(line, "GET /?", 6);
+	memcpy(line, "GET /?a", sizeof("GET /?a") - 1);
 	for (int i = 0; i < 12; i++) {
 		(void)!send(fd, line, sizeof(line), MSG_NOSIGNAL);
 		turn(2);

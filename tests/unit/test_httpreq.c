@@ -67,11 +67,11 @@ START_TEST(what_two_readers_could_understand_differently_is_refused)
 	    "GET / HTTP/1.1\r\nHost : a\r\n\r\n",
 	    "GET / HTTP/1.1\r\nHost: a\r\n folded: b\r\n\r\n",
 	    "GET / HTTP/1.1\r\nHost: a\r\nX: a\rb\r\n\r\n",
-	    "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n"
-	    "Content-Length: 1\r\n\r\n",
+	    ("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n"
+	     "Content-Length: 1\r\n\r\n"),
 	    "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: +1\r\n\r\n",
-	    "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: "
-	    "99999999999999999999\r\n\r\n",
+	    ("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: "
+	     "99999999999999999999\r\n\r\n"),
 	    "GET / HTTP/1.1\r\n\r\n",
 	    "GET / HTTP/1.1\r\nHost: a\r\n\r\nX: y\r\n\r\n",
 	    "GET  / HTTP/1.1\r\nHost: a\r\n\r\n",

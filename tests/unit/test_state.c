@@ -216,7 +216,12 @@ START_TEST(older_results_change_nothing)
 	before = cell;
 	ck_assert(!feed(5, 20, 20, 0));
 	ck_assert(!feed(4, 20, 20, 0));
-	ck_assert_int_eq(memcmp(&before, &cell, sizeof(cell)), 0);
+	ck_assert_int_eq(before.measured.ns, cell.measured.ns);
+	ck_assert_int_eq(before.state, cell.state);
+	ck_assert_int_eq(before.streak, cell.streak);
+	ck_assert_int_eq(before.sent, cell.sent);
+	ck_assert_int_eq(before.lost, cell.lost);
+	ck_assert_float_eq(before.loss_max_pct, cell.loss_max_pct);
 }
 END_TEST
 

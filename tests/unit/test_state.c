@@ -221,7 +221,7 @@ START_TEST(older_results_change_nothing)
 	ck_assert_int_eq(before.streak, cell.streak);
 	ck_assert_int_eq(before.sent, cell.sent);
 	ck_assert_int_eq(before.lost, cell.lost);
-	ck_assert_float_eq(before.loss_max_pct, cell.loss_max_pct);
+	ck_assert(before.loss_max_pct == cell.loss_max_pct);
 }
 END_TEST
 

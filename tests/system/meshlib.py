@@ -320,6 +320,7 @@ class Mesh:
         self.controller.start()
         m = self.controller.wait_log(r"ready: .*?(http://127\.0\.0\.1:\d+/?)")
         self.url = m.group(1).rstrip("/")
+        self.controller.wait_log(r"database: there")
 
     def add(self, name, **kw):
         node = Node(self, name, len(self.nodes) + 1, **kw)

@@ -209,9 +209,19 @@ sync_folder_of(const char *path)
 	return ok;
 }
 
+/* Of two programs that make a key at once (a daemon and its --show-key), the
+ * first wins and the other finds EEXIST: a link never replaces. */
+static bool
+put_in_place(const char *tmp, const char *path, bool replace)
+{
+	if (replace)
+		return rename(tmp, path) == 0;
+	return link(tmp, path) == 0 && unlink(tmp) == 0;
+}
+
 /* errno tells on failure. */
 static bool
-write_file(const char *path, mode_t mode, const char *text)
+write_file(const char *path, mode_t mode, const char *text, bool replace)
 {
 	char *tmp = NULL;
 	bool ok = false;
@@ -223,7 +233,7 @@ write_file(const char *path, mode_t mode, const char *text)
 	if (fd < 0)
 		goto out;
 	ok = fchmod(fd, mode) == 0 && write_all(fd, text) && fsync(fd) == 0 &&
-	     rename(tmp, path) == 0 && sync_folder_of(path);
+	     put_in_place(tmp, path, replace) && sync_folder_of(path);
 	if (!ok) {
 		const int saved = errno;
 
@@ -248,9 +258,11 @@ create(const char *path, struct keys *out, char *err, size_t err_size)
 	keys_text(k.secret_key, text);
 	text[KEYS_TEXT_SIZE - 1] = '\n';
 	text[KEYS_TEXT_SIZE] = '\0';
-	if (write_file(path, 0600, text)) {
+	if (write_file(path, 0600, text, false)) {
 		*out = k;
 		ok = true;
+	} else if (errno == EEXIST) {
+		ok = keys_load(path, out, err, err_size);
 	} else {
 		(void)fail(err, err_size, path, strerror(errno));
 	}
@@ -273,7 +285,7 @@ write_public(const char *path, const struct keys *k)
 			now[0] = '\0';
 		(void)fclose(f);
 	}
-	return strcmp(text, now) == 0 || write_file(path, 0644, text);
+	return strcmp(text, now) == 0 || write_file(path, 0644, text, true);
 }
 
 bool

@@ -32,7 +32,8 @@ struct entry {
 struct answers {
 	const char *database; /* borrowed */
 	struct pgc *pg;       /* owned; NULL while not connected */
-	bool writer_ok, reader_ok;
+	bool writer_ok; /* true too until the writer says the first word */
+	bool reader_ok; /* the last query was answered */
 	struct wall away_since; /* valid while either is false */
 	struct mono rest_until; /* no query before */
 	char reason[PGC_TEXT_MAX];
@@ -59,7 +60,7 @@ answers_new(const char *database)
 	if (!a)
 		return NULL;
 	a->database = database;
-	a->reader_ok = true;
+	a->writer_ok = true; /* the first query finds out */
 	a->away_since = clock_wall();
 	(void)snprintf(a->reason, sizeof(a->reason), "connecting");
 	return a;

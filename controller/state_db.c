@@ -11,6 +11,13 @@
 #define SLOT_MAX 4096
 #define BUCKETS 4096 /* power of two; chains stay short at 1,000 nodes */
 
+/*
+ * How much of a row an UPDATE rewrites. Most intervals change no state, many
+ * no count; what is not named keeps its octets on disk (TOAST), which halves
+ * the cost of the usual change.
+ */
+enum width { WIDTH_DELAYS, WIDTH_COUNTS, WIDTH_ALL, WIDTH_N };
+
 struct state_row {
 	struct state_row *next; /* in its bucket */
 	uint32_t src_id, class_id;
@@ -18,6 +25,7 @@ struct state_row {
 	struct cell *cell; /* owned; [slot - 1] */
 	int32_t slots;
 	bool changed;
+	enum width width; /* of the change; valid while changed */
 };
 
 struct state_db {
@@ -28,10 +36,20 @@ struct state_db {
 	struct pgbuf buf; /* scratch for parameters */
 };
 
-/* The array columns, in the order of parameters and of results. */
+/* The array columns, in the order of parameters and of results; the narrower
+ * widths first. */
 enum col {
-	COL_GENERATION,
 	COL_MEASURED,
+	COL_DELAY,
+	COL_JITTER,
+	COL_RTT,
+	COL_RTT_P99,
+	COL_CLOCK_ERR,
+	COL_SENT, /* from here WIDTH_COUNTS */
+	COL_LOST,
+	COL_LOSS,
+	COL_LOSS_MAX,
+	COL_GENERATION, /* from here WIDTH_ALL */
 	COL_SINCE,
 	COL_STATE,
 	COL_STREAK,
@@ -39,44 +57,44 @@ enum col {
 	COL_HOPS,
 	COL_THIN_LOST,
 	COL_THIN_SENT,
-	COL_SENT,
-	COL_LOST,
 	COL_EPOCH,
-	COL_LOSS,
-	COL_LOSS_MAX,
-	COL_DELAY,
-	COL_JITTER,
-	COL_RTT,
-	COL_RTT_P99,
-	COL_CLOCK_ERR,
 	COL_WHY,
 	COL_N
 };
 
 static const struct {
+	const char *statement;
+	int cols;
+} widths[WIDTH_N] = {
+    [WIDTH_DELAYS] = {"state_delays", COL_SENT},
+    [WIDTH_COUNTS] = {"state_counts", COL_GENERATION},
+    [WIDTH_ALL] = {"state_all", COL_N},
+};
+
+static const struct {
 	const char *name;
-	uint32_t elem, array;
+	uint32_t elem;
 } cols[COL_N] = {
-    [COL_GENERATION] = {"generation", PG_OID_INT4, PG_OID_INT4_A},
-    [COL_MEASURED] = {"measured_at", PG_OID_TIMESTAMPTZ, PG_OID_TIMESTAMPTZ_A},
-    [COL_SINCE] = {"state_since", PG_OID_TIMESTAMPTZ, PG_OID_TIMESTAMPTZ_A},
-    [COL_STATE] = {"state", PG_OID_INT2, PG_OID_INT2_A},
-    [COL_STREAK] = {"streak", PG_OID_INT2, PG_OID_INT2_A},
-    [COL_FLAGS] = {"flags", PG_OID_INT2, PG_OID_INT2_A},
-    [COL_HOPS] = {"hops", PG_OID_INT2, PG_OID_INT2_A},
-    [COL_THIN_LOST] = {"thin_lost", PG_OID_INT4, PG_OID_INT4_A},
-    [COL_THIN_SENT] = {"thin_sent", PG_OID_INT4, PG_OID_INT4_A},
-    [COL_SENT] = {"sent", PG_OID_INT4, PG_OID_INT4_A},
-    [COL_LOST] = {"lost", PG_OID_INT4, PG_OID_INT4_A},
-    [COL_EPOCH] = {"epoch", PG_OID_INT4, PG_OID_INT4_A},
-    [COL_LOSS] = {"loss_pct", PG_OID_FLOAT4, PG_OID_FLOAT4_A},
-    [COL_LOSS_MAX] = {"loss_max_pct", PG_OID_FLOAT4, PG_OID_FLOAT4_A},
-    [COL_DELAY] = {"delay_ms", PG_OID_FLOAT4, PG_OID_FLOAT4_A},
-    [COL_JITTER] = {"jitter_ms", PG_OID_FLOAT4, PG_OID_FLOAT4_A},
-    [COL_RTT] = {"rtt_ms", PG_OID_FLOAT4, PG_OID_FLOAT4_A},
-    [COL_RTT_P99] = {"rtt_p99_ms", PG_OID_FLOAT4, PG_OID_FLOAT4_A},
-    [COL_CLOCK_ERR] = {"clock_err_ms", PG_OID_FLOAT4, PG_OID_FLOAT4_A},
-    [COL_WHY] = {"state_why", PG_OID_TEXT, PG_OID_TEXT_A},
+    [COL_MEASURED] = {"measured_at", PG_OID_TIMESTAMPTZ},
+    [COL_DELAY] = {"delay_ms", PG_OID_FLOAT4},
+    [COL_JITTER] = {"jitter_ms", PG_OID_FLOAT4},
+    [COL_RTT] = {"rtt_ms", PG_OID_FLOAT4},
+    [COL_RTT_P99] = {"rtt_p99_ms", PG_OID_FLOAT4},
+    [COL_CLOCK_ERR] = {"clock_err_ms", PG_OID_FLOAT4},
+    [COL_SENT] = {"sent", PG_OID_INT4},
+    [COL_LOST] = {"lost", PG_OID_INT4},
+    [COL_LOSS] = {"loss_pct", PG_OID_FLOAT4},
+    [COL_LOSS_MAX] = {"loss_max_pct", PG_OID_FLOAT4},
+    [COL_GENERATION] = {"generation", PG_OID_INT4},
+    [COL_SINCE] = {"state_since", PG_OID_TIMESTAMPTZ},
+    [COL_STATE] = {"state", PG_OID_INT2},
+    [COL_STREAK] = {"streak", PG_OID_INT2},
+    [COL_FLAGS] = {"flags", PG_OID_INT2},
+    [COL_HOPS] = {"hops", PG_OID_INT2},
+    [COL_THIN_LOST] = {"thin_lost", PG_OID_INT4},
+    [COL_THIN_SENT] = {"thin_sent", PG_OID_INT4},
+    [COL_EPOCH] = {"epoch", PG_OID_INT4},
+    [COL_WHY] = {"state_why", PG_OID_TEXT},
 };
 
 struct state_db *
@@ -119,40 +137,44 @@ state_db_free(struct state_db *s)
 	free(s);
 }
 
+static bool
+prepare_write(struct pgc *db, enum width width, struct pgc_err *err)
+{
+	char sql[2048];
+	size_t n = (size_t)snprintf(
+	    sql, sizeof(sql),
+	    "UPDATE twmesh_private.path_state SET revision = revision + 1, "
+	    "updated_at = clock_timestamp(), newest_measured_at = "
+	    "$4::timestamptz");
+
+	for (int i = 0; i < widths[width].cols; i++)
+		n += (size_t)snprintf(sql + n, sizeof(sql) - n, ", %s = $%d",
+		                      cols[i].name, 5 + i);
+	(void)snprintf(sql + n, sizeof(sql) - n,
+	               " WHERE src_id = $1::integer AND class_id = "
+	               "$2::integer AND revision = $3::bigint");
+	return pgc_prepare(db, widths[width].statement, sql, err);
+}
+
 bool
 state_db_attach(struct state_db *s, struct pgc *db, struct pgc_err *err)
 {
-	char read[1024], write[2048];
-	size_t r = 0, w = 0;
+	char sql[2048];
+	size_t n;
 
 	forget_all(s);
 	s->db = db;
-	for (int i = 0; i < COL_N; i++) {
-		r += (size_t)snprintf(read + r, sizeof(read) - r, ", %s",
+	n = (size_t)snprintf(sql, sizeof(sql), "SELECT revision");
+	for (int i = 0; i < COL_N; i++)
+		n += (size_t)snprintf(sql + n, sizeof(sql) - n, ", %s",
 		                      cols[i].name);
-		w += (size_t)snprintf(write + w, sizeof(write) - w,
-		                      ", %s = $%d", cols[i].name, 5 + i);
-	}
-	{
-		char sql[3072];
-
-		(void)snprintf(sql, sizeof(sql),
-		               "SELECT revision%s "
-		               "FROM twmesh_private.path_state WHERE "
-		               "src_id = $1::integer "
-		               "AND class_id = $2::integer FOR UPDATE",
-		               read);
-		if (!pgc_prepare(db, "state_read", sql, err))
-			return false;
-		(void)snprintf(
-		    sql, sizeof(sql),
-		    "UPDATE twmesh_private.path_state SET "
-		    "revision = revision + 1, updated_at = clock_timestamp(), "
-		    "newest_measured_at = $4::timestamptz%s "
-		    "WHERE src_id = $1::integer AND class_id = $2::integer "
-		    "AND revision = $3::bigint",
-		    write);
-		if (!pgc_prepare(db, "state_write", sql, err))
+	(void)snprintf(sql + n, sizeof(sql) - n,
+	               " FROM twmesh_private.path_state WHERE src_id = "
+	               "$1::integer AND class_id = $2::integer FOR UPDATE");
+	if (!pgc_prepare(db, "state_read", sql, err))
+		return false;
+	for (int i = 0; i < WIDTH_N; i++) {
+		if (!prepare_write(db, (enum width)i, err))
 			return false;
 	}
 	return pgc_prepare(db, "state_make",
@@ -317,17 +339,62 @@ state_db_row(struct state_db *s, uint32_t src_id, uint32_t class_id,
 	return r;
 }
 
-struct cell *
-state_row_cell(struct state_row *r, int32_t slot, int32_t generation)
-{
-	struct cell *c;
+/* Stands for words that were there: they may have been freed. */
+static char no_words;
 
-	if (slot < 1 || !row_grow(r, slot))
-		return NULL;
+static void
+widen(struct state_row *r, enum width width)
+{
+	if (width > r->width)
+		r->width = width;
+}
+
+static bool
+same_float(float a, float b)
+{
+	return isnan(a) ? isnan(b) : a == b;
+}
+
+static enum width
+width_of(const struct cell *a, const struct cell *b)
+{
+	if (a->since.ns != b->since.ns || a->state != b->state ||
+	    a->streak != b->streak || a->flags != b->flags ||
+	    a->hops != b->hops || a->thin_lost != b->thin_lost ||
+	    a->thin_sent != b->thin_sent || a->epoch != b->epoch || a->why ||
+	    b->why)
+		return WIDTH_ALL;
+	if (a->sent != b->sent || a->lost != b->lost ||
+	    !same_float(a->loss_pct, b->loss_pct) ||
+	    !same_float(a->loss_max_pct, b->loss_max_pct))
+		return WIDTH_COUNTS;
+	return WIDTH_DELAYS;
+}
+
+bool
+state_row_apply(struct state_row *r, int32_t slot, int32_t generation,
+                const struct cell_input *in)
+{
+	struct cell before, *c;
+
+	if (slot < 1)
+		return true;
+	/* All arrays of a row have the same length. */
+	if (slot > r->slots)
+		widen(r, WIDTH_ALL);
+	if (!row_grow(r, slot))
+		return false;
 	c = &r->cell[slot - 1];
-	if (c->generation != generation)
+	if (c->generation != generation) {
 		cell_reset(c, generation);
-	return c;
+		widen(r, WIDTH_ALL);
+	}
+	before = *c; /* its words are not looked at again */
+	if (!cell_apply(c, in))
+		return true;
+	before.why = c->why || before.why ? &no_words : NULL;
+	widen(r, width_of(&before, c));
+	return true;
 }
 
 void
@@ -335,13 +402,14 @@ state_row_changed(struct state_db *s, struct state_row *r)
 {
 	if (r->changed)
 		return;
+	r->width = WIDTH_DELAYS;
 	if (s->changed_n == s->changed_size) {
 		size_t size = s->changed_size ? 2 * s->changed_size : 64;
 		struct state_row **p =
 		    realloc(s->changed, size * sizeof(struct state_row *));
 
 		if (!p)
-			return; /* written with the next change */
+			return; /* written when it is read again */
 		s->changed = p;
 		s->changed_size = size;
 	}
@@ -437,8 +505,8 @@ newest(const struct state_row *r)
 	return w;
 }
 
-static enum state_db_result
-row_write(struct state_db *s, const struct state_row *r, struct pgc_err *err)
+static bool
+row_send(struct state_db *s, const struct state_row *r, struct pgc_err *err)
 {
 	uint8_t src[4], class_[4], rev[8], ts[8];
 	struct pgc_param p[4 + COL_N] = {
@@ -449,7 +517,7 @@ row_write(struct state_db *s, const struct state_row *r, struct pgc_err *err)
 	};
 	struct wall top = newest(r);
 	size_t at[COL_N + 1];
-	long affected = 0;
+	const int n = widths[r->width].cols;
 
 	pg_store32(src, r->src_id);
 	pg_store32(class_, r->class_id);
@@ -459,23 +527,20 @@ row_write(struct state_db *s, const struct state_row *r, struct pgc_err *err)
 	else
 		pg_store64(ts, (uint64_t)pg_wall_to_us(top));
 	s->buf.len = 0;
-	for (int i = 0; i < COL_N; i++) {
+	for (int i = 0; i < n; i++) {
 		at[i] = s->buf.len;
 		put_column(&s->buf, r, (enum col)i);
 	}
-	at[COL_N] = s->buf.len;
+	at[n] = s->buf.len;
 	if (s->buf.failed) {
 		pgbuf_clear(&s->buf);
 		(void)snprintf(err->text, sizeof(err->text), "out of memory");
-		return STATE_DB_FAILED;
+		return false;
 	}
-	for (int i = 0; i < COL_N; i++)
+	for (int i = 0; i < n; i++)
 		p[4 + i] = (struct pgc_param){s->buf.p + at[i],
 		                              at[i + 1] - at[i], 0, true};
-	if (!pgc_run(s->db, "state_write", 4 + COL_N, p, false, NULL, &affected,
-	             err))
-		return STATE_DB_FAILED;
-	return affected == 1 ? STATE_DB_OK : STATE_DB_CONFLICT;
+	return pgc_pipe_run(s->db, widths[r->width].statement, 4 + n, p, err);
 }
 
 static int
@@ -489,19 +554,47 @@ by_key(const void *va, const void *vb)
 	return (a->class_id > b->class_id) - (a->class_id < b->class_id);
 }
 
+static enum state_db_result
+write_rows(struct state_db *s, long *affected, struct pgc_err *err)
+{
+	struct pgc_err end;
+	size_t sent = 0;
+
+	if (!pgc_pipe_begin(s->db, err))
+		return STATE_DB_FAILED;
+	while (sent < s->changed_n && row_send(s, s->changed[sent], err))
+		sent++;
+	if (!pgc_pipe_end(s->db, sent, affected, &end)) {
+		/* The server's reason is better than ours. */
+		*err = end;
+		return STATE_DB_FAILED;
+	}
+	if (sent < s->changed_n)
+		return STATE_DB_FAILED;
+	for (size_t i = 0; i < sent; i++) {
+		if (affected[i] != 1)
+			return STATE_DB_CONFLICT;
+	}
+	return STATE_DB_OK;
+}
+
 enum state_db_result
 state_db_write(struct state_db *s, struct pgc_err *err)
 {
-	if (s->changed_n > 1)
-		qsort(s->changed, s->changed_n, sizeof(struct state_row *),
-		      by_key);
-	for (size_t i = 0; i < s->changed_n; i++) {
-		enum state_db_result res = row_write(s, s->changed[i], err);
+	enum state_db_result res;
+	long *affected;
 
-		if (res != STATE_DB_OK)
-			return res;
+	if (s->changed_n == 0)
+		return STATE_DB_OK;
+	affected = calloc(s->changed_n, sizeof(*affected));
+	if (!affected) {
+		(void)snprintf(err->text, sizeof(err->text), "out of memory");
+		return STATE_DB_FAILED;
 	}
-	return STATE_DB_OK;
+	qsort(s->changed, s->changed_n, sizeof(struct state_row *), by_key);
+	res = write_rows(s, affected, err);
+	free(affected);
+	return res;
 }
 
 void

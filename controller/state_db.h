@@ -27,11 +27,13 @@ bool state_db_attach(struct state_db *s, struct pgc *db, struct pgc_err *err)
 /* The row, read (and locked) when it is not in memory. NULL: err. */
 struct state_row *state_db_row(struct state_db *s, uint32_t src_id,
                                uint32_t class_id, struct pgc_err *err);
-/* The cell of a slot (1..4096), emptied when its generation is another. NULL:
- * out of memory. */
-struct cell *state_row_cell(struct state_row *r, int32_t slot,
-                            int32_t generation);
+/* To be said before the first change of a transaction. */
 void state_row_changed(struct state_db *s, struct state_row *r);
+/* Takes a result into account in the cell of a slot (1..4096), which is
+ * emptied when its generation is another. False: out of memory. */
+bool state_row_apply(struct state_row *r, int32_t slot, int32_t generation,
+                     const struct cell_input *in)
+    __attribute__((warn_unused_result));
 
 enum state_db_result { STATE_DB_OK, STATE_DB_CONFLICT, STATE_DB_FAILED };
 /* Writes all changed rows, sorted (against deadlock). CONFLICT: another writer

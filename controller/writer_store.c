@@ -150,18 +150,43 @@ apply_slice(struct writer *w, const struct wbatch *b, const struct slice *s,
 	state_row_changed(w->state, row);
 	for (size_t i = 0; i < s->n; i++) {
 		const struct known_node *dst;
-		struct cell *c;
 
 		if (wbatch_skips(b, first + i))
 			continue;
 		dst = known_node(&w->known, s->dst_id[i]);
 		if (!dst || dst->removed)
 			continue;
-		c = state_row_cell(row, dst->slot, dst->generation);
-		if (!c)
-			continue;
 		gather(&in, s, i);
-		(void)cell_apply(c, &in);
+		if (!state_row_apply(row, dst->slot, dst->generation, &in)) {
+			(void)snprintf(err->text, sizeof(err->text), "%s",
+			               "out of memory");
+			return false;
+		}
+	}
+	return true;
+}
+
+static bool
+has_state(const struct writer *w, const struct wbatch *b)
+{
+	const struct known_node *src =
+	    known_node(&w->known, b->ask->u.batch.node_id);
+
+	return src && !src->removed;
+}
+
+/* Reads the state rows that the batch will change: not possible any more once
+ * the COPY has begun. */
+static bool
+read_states(struct writer *w, const struct wbatch *b, struct pgc_err *err)
+{
+	for (size_t k = 0; has_state(w, b) && k < b->body.slice_n; k++) {
+		uint32_t id = b->body.slice[k].class_id;
+		const struct known_class *c = known_class(&w->known, id);
+
+		if (c && !c->retired &&
+		    !state_db_row(w->state, b->ask->u.batch.node_id, id, err))
+			return false;
 	}
 	return true;
 }
@@ -170,13 +195,9 @@ apply_slice(struct writer *w, const struct wbatch *b, const struct slice *s,
 static bool
 apply_states(struct writer *w, const struct wbatch *b, struct pgc_err *err)
 {
-	const struct known_node *src =
-	    known_node(&w->known, b->ask->u.batch.node_id);
 	size_t first = 0;
 
-	if (!src || src->removed)
-		return true;
-	for (size_t k = 0; k < b->body.slice_n; k++) {
+	for (size_t k = 0; has_state(w, b) && k < b->body.slice_n; k++) {
 		if (!apply_slice(w, b, &b->body.slice[k], first, err))
 			return false;
 		first += b->body.slice[k].n;
@@ -200,7 +221,40 @@ enter_one(struct writer *w, struct wbatch *b, size_t *rows, struct pgc_err *err)
 	if (b->condemned)
 		return true;
 	*rows += b->keep;
-	return ledger_gaps(&w->ledger, b, err) && apply_states(w, b, err);
+	return ledger_gaps(&w->ledger, b, err) && read_states(w, b, err);
+}
+
+/* The batches that come next are judged while the server is at work. */
+static bool
+judge_ahead(struct writer *w, struct pgc_err *err)
+{
+	struct judge j = {&w->known, clock_wall(), w->oldest};
+	struct wbatch *b = w->queue_n ? w->queue : NULL;
+	size_t rows = 0;
+
+	for (; b && rows < BATCH_ROWS; b = b->next) {
+		rows += b->ask->u.batch.batch.rows;
+		if (b->judged)
+			continue;
+		wbatch_judge(b, &j);
+		if (!pgcopy_pump(&w->copy, err))
+			return false;
+	}
+	return true;
+}
+
+static bool
+copy_batches(struct writer *w, struct wbatch *const *b, size_t n,
+             struct pgc_err *err)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (b[i]->says != LEDGER_NEW || b[i]->condemned)
+			continue;
+		if (!copy_rows(&w->copy, b[i], err) ||
+		    !apply_states(w, b[i], err))
+			return false;
+	}
+	return judge_ahead(w, err);
 }
 
 static bool
@@ -211,15 +265,10 @@ copy_all(struct writer *w, struct wbatch *const *b, size_t n, size_t rows,
 
 	if (!pgcopy_begin(&w->copy, w->db, w->copy_sql, w->copy_columns, err))
 		return false;
-	for (size_t i = 0; i < n; i++) {
-		if (b[i]->says != LEDGER_NEW || b[i]->condemned)
-			continue;
-		if (!copy_rows(&w->copy, b[i], err)) {
-			if (pgc_ok(w->db))
-				(void)!pgc_copy_end(w->db, "client error", NULL,
-				                    NULL);
-			return false;
-		}
+	if (!copy_batches(w, b, n, err)) {
+		if (pgc_ok(w->db))
+			(void)!pgc_copy_end(w->db, "client error", NULL, NULL);
+		return false;
 	}
 	if (!pgcopy_end(&w->copy, &copied, err))
 		return false;

@@ -202,10 +202,10 @@ CREATE TABLE twmesh.result (
     flags                 smallint NOT NULL,
     rtt_hist              bytea
 ) PARTITION BY RANGE (ts);
-CREATE INDEX result_ts_brin ON twmesh.result
-    USING brin (ts) WITH (pages_per_range = 32, autosummarize = on);
-CREATE INDEX result_src_brin ON twmesh.result
-    USING brin (src_id) WITH (pages_per_range = 32, autosummarize = on);
+-- One index of two columns: half the cost per row of two indexes, and BRIN
+-- serves each column alone as well. A source's batch is contiguous.
+CREATE INDEX result_brin ON twmesh.result
+    USING brin (ts, src_id) WITH (pages_per_range = 32, autosummarize = on);
 COMMENT ON TABLE twmesh.result IS
     'One row per session (source, destination, class) and interval; a partition per UTC day. See the view path_result for names.';
 COMMENT ON COLUMN twmesh.result.ts IS
@@ -627,12 +627,9 @@ BEGIN
         part, part || '_range', lo, hi);
     EXECUTE format('COMMENT ON TABLE twmesh.%I IS %L', part,
         'Partition of twmesh.result for ' || day || ' UTC.');
-    EXECUTE format('CREATE INDEX %I ON twmesh.%I USING brin (ts)
+    EXECUTE format('CREATE INDEX %I ON twmesh.%I USING brin (ts, src_id)
         WITH (pages_per_range = 32, autosummarize = on)',
-        part || '_ts_brin', part);
-    EXECUTE format('CREATE INDEX %I ON twmesh.%I USING brin (src_id)
-        WITH (pages_per_range = 32, autosummarize = on)',
-        part || '_src_brin', part);
+        part || '_brin', part);
     EXECUTE format('ALTER TABLE twmesh.result ATTACH PARTITION twmesh.%I
         FOR VALUES FROM (%L) TO (%L)', part, lo, hi);
     EXECUTE format('ALTER TABLE twmesh.%I DROP CONSTRAINT %I',

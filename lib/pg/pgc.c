@@ -21,6 +21,10 @@
 /* The server cancels at statement_timeout; we give it this much longer. */
 #define ANSWER_GRACE_NS (5 * NS_PER_S)
 
+/* libpq moves what a partial write left over: small portions keep that cheap.
+ */
+#define COPY_PORTION ((size_t)64 << 10)
+
 struct pgc {
 	PGconn *pq; /* owned */
 	bool dead;
@@ -450,14 +454,13 @@ pgc_prepare(struct pgc *c, const char *name, const char *sql,
 
 #define RUN_PARAMS_MAX 64
 
-bool
-pgc_run(struct pgc *c, const char *name, int nparams,
-        const struct pgc_param *params, bool binary_result,
-        struct pgc_rows **out, long *affected, struct pgc_err *err)
+static bool
+send_prepared(struct pgc *c, const char *name, int nparams,
+              const struct pgc_param *params, bool binary_result,
+              struct pgc_err *err)
 {
 	const char *val[RUN_PARAMS_MAX];
 	int len[RUN_PARAMS_MAX], fmt[RUN_PARAMS_MAX];
-	PGresult *res;
 
 	if (c->dead)
 		return fail_text(err, "the database connection is lost");
@@ -470,11 +473,20 @@ pgc_run(struct pgc *c, const char *name, int nparams,
 		len[i] = (int)params[i].len;
 		fmt[i] = params[i].binary;
 	}
-	if (!started(c,
-	             PQsendQueryPrepared(c->pq, name, nparams, val, len, fmt,
-	                                 binary_result),
-	             err) ||
-	    !drain(c, &res, err))
+	return PQsendQueryPrepared(c->pq, name, nparams, val, len, fmt,
+	                           binary_result) == 1 ||
+	       fail_conn(c, err);
+}
+
+bool
+pgc_run(struct pgc *c, const char *name, int nparams,
+        const struct pgc_param *params, bool binary_result,
+        struct pgc_rows **out, long *affected, struct pgc_err *err)
+{
+	PGresult *res;
+
+	if (!send_prepared(c, name, nparams, params, binary_result, err) ||
+	    !flush_out(c, err) || !drain(c, &res, err))
 		return false;
 	if (affected)
 		*affected = affected_rows(res);
@@ -482,6 +494,71 @@ pgc_run(struct pgc *c, const char *name, int nparams,
 		return hand_out(res, out, err);
 	PQclear(res);
 	return true;
+}
+
+bool
+pgc_pipe_begin(struct pgc *c, struct pgc_err *err)
+{
+	if (c->dead)
+		return fail_text(err, "the database connection is lost");
+	return PQenterPipelineMode(c->pq) == 1 || fail_conn(c, err);
+}
+
+bool
+pgc_pipe_run(struct pgc *c, const char *name, int nparams,
+             const struct pgc_param *params, struct pgc_err *err)
+{
+	if (!send_prepared(c, name, nparams, params, false, err))
+		return false;
+	/* What the server does not take now goes out with the next. */
+	return PQflush(c->pq) >= 0 || fail_conn(c, err);
+}
+
+/* The result of one statement of a pipeline, and the NULL behind it. */
+static bool
+pipe_result(struct pgc *c, long *affected, struct pgc_err *err)
+{
+	PGresult *res = NULL, *end = NULL;
+	bool ok;
+
+	if (!next_result(c, &res, err))
+		return false;
+	ok = res && PQresultStatus(res) == PGRES_COMMAND_OK;
+	if (ok)
+		*affected = affected_rows(res);
+	else if (res && PQresultStatus(res) == PGRES_FATAL_ERROR)
+		(void)fail_result(c, res, err);
+	else
+		(void)fail_text(err, "a statement of a pipeline was skipped");
+	PQclear(res);
+	if (res && !next_result(c, &end, err))
+		return false;
+	PQclear(end);
+	return ok;
+}
+
+bool
+pgc_pipe_end(struct pgc *c, size_t n, long *affected, struct pgc_err *err)
+{
+	PGresult *res = NULL;
+	bool ok = true;
+
+	if (c->dead)
+		return fail_text(err, "the database connection is lost");
+	if (PQpipelineSync(c->pq) != 1)
+		return fail_conn(c, err);
+	if (!flush_out(c, err))
+		return false;
+	for (size_t i = 0; i < n && !c->dead; i++)
+		ok &= pipe_result(c, &affected[i], ok ? err : NULL);
+	if (c->dead || !next_result(c, &res, ok ? err : NULL))
+		return false;
+	if (!res || PQresultStatus(res) != PGRES_PIPELINE_SYNC)
+		ok = fail_dead(c, ok ? err : NULL, "a pipeline lost its end");
+	PQclear(res);
+	if (PQexitPipelineMode(c->pq) != 1)
+		ok = fail_dead(c, ok ? err : NULL, "a pipeline did not end");
+	return ok;
 }
 
 void
@@ -583,21 +660,39 @@ pgc_copy_begin(struct pgc *c, const char *sql, struct pgc_err *err)
 }
 
 bool
-pgc_copy_put(struct pgc *c, const void *bytes, size_t len, struct pgc_err *err)
+pgc_copy_offer(struct pgc *c, const void *bytes, size_t len, size_t *taken,
+               struct pgc_err *err)
 {
+	size_t n = len < COPY_PORTION ? len : COPY_PORTION;
+	int r;
+
+	*taken = 0;
 	if (c->dead)
 		return fail_text(err, "the database connection is lost");
-	/* An error of the server shows at pgc_copy_end(); libpq drops what
-	 * comes after it. */
-	while (len > 0) {
-		int part = len > 1 << 20 ? 1 << 20 : (int)len;
-
-		if (PQputCopyData(c->pq, bytes, part) != 1)
+	r = PQflush(c->pq);
+	if (r == 0 && n > 0) {
+		/* An error of the server shows at pgc_copy_end(); libpq drops
+		 * what comes after it. */
+		if (PQputCopyData(c->pq, bytes, (int)n) != 1)
 			return fail_conn(c, err);
-		if (!flush_out(c, err))
+		*taken = n;
+		r = PQflush(c->pq);
+	}
+	return r >= 0 || fail_conn(c, err);
+}
+
+bool
+pgc_copy_put(struct pgc *c, const void *bytes, size_t len, struct pgc_err *err)
+{
+	while (len > 0) {
+		size_t taken;
+
+		if (!pgc_copy_offer(c, bytes, len, &taken, err))
 			return false;
-		bytes = (const char *)bytes + part;
-		len -= (size_t)part;
+		if (taken == 0 && !flush_out(c, err))
+			return false;
+		bytes = (const char *)bytes + taken;
+		len -= taken;
 	}
 	return true;
 }

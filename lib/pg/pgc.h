@@ -86,6 +86,19 @@ bool pgc_run(struct pgc *c, const char *name, int nparams,
              struct pgc_rows **out, long *affected, struct pgc_err *err)
     __attribute__((warn_unused_result));
 
+/* A pipeline of prepared statements without results: each is sent without
+ * waiting for the one before, so that the server works while the caller
+ * prepares the next. pgc_pipe_end() waits for all n and writes how many rows
+ * each affected; false if one failed (err tells of the first). It must follow
+ * a pipe_begin that succeeded, whatever happened in between. */
+bool pgc_pipe_begin(struct pgc *c, struct pgc_err *err)
+    __attribute__((warn_unused_result));
+bool pgc_pipe_run(struct pgc *c, const char *name, int nparams,
+                  const struct pgc_param *params, struct pgc_err *err)
+    __attribute__((warn_unused_result));
+bool pgc_pipe_end(struct pgc *c, size_t n, long *affected, struct pgc_err *err)
+    __attribute__((warn_unused_result));
+
 void pgc_rows_free(struct pgc_rows *r); /* NULL is allowed */
 int pgc_rows_n(const struct pgc_rows *r);
 /* Text (NUL-terminated) or binary octets; NULL for SQL NULL. Borrowed. */
@@ -99,12 +112,14 @@ int64_t pgc_value_i64(const struct pgc_rows *r, int row, int col,
                       int64_t missing);
 bool pgc_value_bool(const struct pgc_rows *r, int row, int col);
 
-/* COPY … FROM STDIN. Octets go out as the server takes them, so that it works
- * while the caller still encodes. */
+/* COPY … FROM STDIN; see pgcopy.h for the usual way. */
 bool pgc_copy_begin(struct pgc *c, const char *sql, struct pgc_err *err)
     __attribute__((warn_unused_result));
 bool pgc_copy_put(struct pgc *c, const void *bytes, size_t len,
                   struct pgc_err *err) __attribute__((warn_unused_result));
+/* Takes what the server has room for now, without waiting; *taken octets. */
+bool pgc_copy_offer(struct pgc *c, const void *bytes, size_t len, size_t *taken,
+                    struct pgc_err *err) __attribute__((warn_unused_result));
 /* `abort_reason` NULL: commit the copy; else make it fail. */
 bool pgc_copy_end(struct pgc *c, const char *abort_reason, long *rows,
                   struct pgc_err *err) __attribute__((warn_unused_result));

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A binary COPY: its head, rows of values put by pgbuf_*(), its end. Full
- * buffers go out while the next rows are encoded, so that client and server
- * work side by side.
+ * A binary COPY: its head, rows of values put by pgbuf_*(), its end. Octets go
+ * out as the server takes them, while the next rows are encoded, so that
+ * client and server work side by side. What the server has not taken yet is
+ * held here, at most some MiB: libpq alone would hold everything (191 MB
+ * against a stopped server). A caller with other work to do in between pumps
+ * now and then.
  *
  *   pgcopy_begin(&w, conn, "COPY t (a, b) FROM STDIN (FORMAT binary)", 2, &e)
  *   for each row: pgcopy_row(&w, &e); pgbuf_i4(&w.buf, …); pgbuf_f4(&w.buf, …)
@@ -17,11 +20,16 @@
 struct pgcopy {
 	struct pgc *conn; /* borrowed; NULL: encode only (tests, benches) */
 	struct pgbuf buf; /* owned; kept from one COPY to the next */
+	size_t sent;      /* octets of buf that were taken */
+	size_t offered;   /* length of buf at the last pump */
 	int columns;
 };
 
 bool pgcopy_begin(struct pgcopy *w, struct pgc *conn, const char *sql,
                   int columns, struct pgc_err *err)
+    __attribute__((warn_unused_result));
+/* Sends what the server takes without waiting. */
+bool pgcopy_pump(struct pgcopy *w, struct pgc_err *err)
     __attribute__((warn_unused_result));
 /* Starts a row; sends what has gathered when it is enough. */
 bool pgcopy_row(struct pgcopy *w, struct pgc_err *err)

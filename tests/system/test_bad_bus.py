@@ -11,6 +11,8 @@ import time
 import meshlib
 import pytest
 import zmq
+import zmq.utils.monitor
+import zmq.utils.z85
 
 MESH_NODES = ("ams1", "fra1")
 
@@ -74,8 +76,7 @@ class Client:
 
     def __exit__(self, *_):
         self.s.disable_monitor()
-        self.s.close(0)
-        self.ctx.term()
+        self.ctx.destroy(0)
 
     def handshaken(self, timeout_s):
         end = time.monotonic() + timeout_s

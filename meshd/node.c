@@ -249,19 +249,22 @@ node_fill_hello(void *arg, struct msg_hello *h)
 	h->roster_epoch = n->roster.epoch;
 }
 
+/* The second number of /proc/self/statm: resident pages. */
 static uint32_t
 rss_kib(void)
 {
-	unsigned long size = 0, resident = 0;
+	char line[128] = "", *end;
 	FILE *f = fopen("/proc/self/statm", "re");
+	uint64_t pages;
 
 	if (!f)
 		return 0;
-	if (fscanf(f, "%lu %lu", &size, &resident) != 2)
-		resident = 0;
+	if (!fgets(line, sizeof(line), f))
+		line[0] = '\0';
 	(void)fclose(f);
-	return (uint32_t)(resident * (unsigned long)sysconf(_SC_PAGESIZE) /
-	                  1024);
+	(void)strtoull(line, &end, 10);
+	pages = strtoull(end, NULL, 10);
+	return (uint32_t)(pages * (uint64_t)sysconf(_SC_PAGESIZE) / 1024);
 }
 
 static void

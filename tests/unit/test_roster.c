@@ -47,7 +47,8 @@ START_TEST(a_delta_makes_what_a_model_makes)
 {
 	for (int round = 0; round < 2000; round++) {
 		const uint64_t have = rng_u64(&rng), add = rng_u64(&rng),
-		               gone = rng_u64(&rng) & rng_u64(&rng);
+		               odds = rng_u64(&rng),
+		               gone = odds & rng_u64(&rng);
 		struct roster r = make(have, 1, 7), up = make(add, 2, 0);
 		uint32_t removed[IDS];
 		struct roster_delta d = {.from_epoch = 7,

@@ -145,11 +145,11 @@ answers_etag(const char *json, size_t len, char out[ANSWER_ETAG_MAX])
 static void
 entry_fill(struct entry *e, int status, struct blob *body, struct mono now)
 {
-	char key[KEY_MAX];
-
-	memcpy(key, e->key, sizeof(key));
-	entry_clear(e);
-	memcpy(e->key, key, sizeof(key));
+	blob_unref(e->body);
+	blob_unref(e->gzip);
+	e->gzip = NULL;
+	e->etag[0] = '\0';
+	e->patched = false;
 	e->status = status;
 	e->body = body;
 	e->made = now;

@@ -25,8 +25,9 @@ def away(mesh):
 
 
 def test_a_start_without_database_serves_the_page_and_waits(away):
-    away.start_controller()
-    assert away.controller.wait_log("the database is away")
+    away.controller.start()
+    away.url = away.controller.wait_log(r"ready: .*?(http://127\.0\.0\.1:\d+)").group(1)
+    away.controller.wait_log("the database is away")
     assert away.api("/healthz", expect=503)["database"] is False
     m = away.api("/api/v1/matrix")
     assert m["database"]["ok"] is False and m["database"]["since"].endswith("Z") and m["cells"]["n"] == 0
@@ -71,6 +72,48 @@ def test_sigterm_ends_within_two_seconds_and_loses_nothing(mesh):
                      "(PARTITION BY src_id, dst_id ORDER BY ts) AS next FROM twmesh.result) x "
                      "WHERE next > ts + interval '2 seconds'")
     assert holes == []
+
+
+def test_documents_are_kept_for_the_time_without_a_database(mesh):
+    """Each its own place: asking for one must not push out another."""
+    paths = ("/api/v1/matrix", "/api/v1/nodes", "/api/v1/path?src=ams1&dst=fra1",
+             "/api/v1/path?src=fra1&dst=ams1", "/api/v1/matrix?class=demo")
+    mesh.wait_full(40)
+    before = {p: mesh.api(p) for p in paths}
+    mesh.pg.stop()
+    try:
+        meshlib.wait_until("it is noticed", lambda: mesh.api("/api/v1/matrix")["database"]["ok"] is False, 10)
+        for p in paths:
+            now = mesh.api(p)
+            for key in ("nodes", "cells", "results"):
+                if key in before[p]:
+                    assert len(now[key]) == len(before[p][key]), (p, key)
+    finally:
+        mesh.pg.start()
+    meshlib.wait_until("it is back", lambda: mesh.api("/api/v1/matrix")["database"]["ok"] is True, 30)
+    mesh.wait_full(40)
+
+
+def test_browsers_share_one_query(mesh):
+    """A document is asked of PostgreSQL at most twice a second."""
+    def calls():
+        return mesh.sql("SELECT calls FROM pg_stat_user_functions WHERE funcname = 'api_matrix'")
+    mesh.sql("ALTER SYSTEM SET track_functions = 'all'")
+    mesh.sql("SELECT pg_reload_conf()")
+    time.sleep(1.5)
+    mesh.api("/api/v1/matrix")
+    start = meshlib.wait_until("counted", calls, 20)[0][0]
+    t0 = time.monotonic()
+    asked = 0
+    while time.monotonic() - t0 < 3:
+        mesh.api("/api/v1/matrix")
+        mesh.api("/api/v1/nodes")
+        asked += 1
+    time.sleep(12)  # PostgreSQL reports an idle backend's counters after 10 s
+    mesh.api("/api/v1/matrix")
+    time.sleep(1.5)
+    made = calls()[0][0] - start
+    assert asked > 20 and made <= 10, (asked, made)
 
 
 def test_sighup_says_that_nothing_is_reloaded(mesh):

@@ -2,6 +2,7 @@
 """Fixtures: a mesh per module, looked at after each test for reports."""
 
 import os
+import signal
 import sys
 
 import pytest
@@ -9,6 +10,11 @@ import pytest
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import meshlib  # noqa: E402  pylint: disable=wrong-import-position
+
+
+def pytest_configure():
+    """SIGTERM ends the run as Ctrl-C does: fixtures clean up."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 @pytest.hookimpl(hookwrapper=True)

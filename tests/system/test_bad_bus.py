@@ -54,8 +54,8 @@ class Client:
     """A DEALER with a key: its own random one, or a node's."""
 
     def __init__(self, mesh, secret=None, routing_id=None):
-        self.ctx = zmq.Context()
-        self.s = self.ctx.socket(zmq.DEALER)
+        # the process's own context: term() would wait for the monitor's thread
+        self.s = zmq.Context.instance().socket(zmq.DEALER)
         self.s.linger = 0
         self.s.sndhwm = 0
         self.s.setsockopt(zmq.MAXMSGSIZE, -1)
@@ -76,7 +76,8 @@ class Client:
 
     def __exit__(self, *_):
         self.s.disable_monitor()
-        self.ctx.destroy(0)
+        self.events.close(0)
+        self.s.close(0)
 
     def handshaken(self, timeout_s):
         end = time.monotonic() + timeout_s
@@ -140,8 +141,7 @@ def test_no_curve_at_all_does_not_pass(mesh):
         if events.poll(100):
             assert zmq.utils.monitor.recv_monitor_message(events)["event"] != zmq.EVENT_HANDSHAKE_SUCCEEDED
     s.disable_monitor()
-    s.close(0)
-    ctx.term()
+    ctx.destroy(linger=0)
 
 
 def test_raw_garbage_on_the_tcp_port(mesh):

@@ -35,8 +35,6 @@ cell_reset(struct cell *c, int32_t generation)
 	    .measured = {NS_UNKNOWN},
 	    .since = {NS_UNKNOWN},
 	    .hops = -1,
-	    .loss_pct = NAN,
-	    .loss_max_pct = NAN,
 	    .delay_ms = NAN,
 	    .jitter_ms = NAN,
 	    .rtt_ms = NAN,
@@ -186,17 +184,12 @@ ms_of(const struct cell_input *in, enum metric m)
 	return v == METRIC_NULL ? NAN : (float)((double)v / 1e6);
 }
 
-static float
-pct(int64_t part, int64_t whole)
-{
-	return whole > 0 ? (float)(100.0 * (double)part / (double)whole) : NAN;
-}
-
 static void
 take_numbers(struct cell *c, const struct cell_input *in, int64_t sent,
              int64_t lost)
 {
 	int64_t hops = in->v[METRIC_FWD_HOPS];
+	int64_t undet = count_of(in, METRIC_LOST_UNDET);
 
 	c->measured = wall_add_ns(in->start, in->interval_ns);
 	c->flags = (uint16_t)(count_of(in, METRIC_FLAGS) & 0x3fff);
@@ -206,10 +199,7 @@ take_numbers(struct cell *c, const struct cell_input *in, int64_t sent,
 	c->sent = (int32_t)sent;
 	c->lost = (int32_t)lost;
 	c->epoch = (int32_t)(in->epoch & INT32_MAX);
-	c->loss_pct = count_of(in, METRIC_LOST_UNDET) > 0
-	                  ? NAN
-	                  : pct(count_of(in, METRIC_LOST_FWD), sent);
-	c->loss_max_pct = pct(lost, sent);
+	c->lost_undet = (int32_t)undet;
 	c->delay_ms = ms_of(in, METRIC_FWD_MEAN);
 	c->jitter_ms = ms_of(in, METRIC_FWD_IPDV);
 	c->rtt_ms = ms_of(in, METRIC_RTT_MEAN);

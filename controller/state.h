@@ -50,10 +50,10 @@ struct cell {
 	uint16_t flags;        /* METRIC_FLAGS | CELL_BACKFILLED */
 	int16_t hops;          /* -1: NULL */
 	int32_t thin_lost, thin_sent;
-	int32_t sent, lost; /* lost: upper bound of this direction */
+	int32_t sent, lost,
+	    lost_undet; /* lost: upper bound of this direction */
 	int32_t epoch;
-	float loss_pct, loss_max_pct, delay_ms, jitter_ms, rtt_ms, rtt_p99_ms,
-	    clock_err_ms;
+	float delay_ms, jitter_ms, rtt_ms, rtt_p99_ms, clock_err_ms;
 	char *why; /* owned; NULL: nothing to say */
 };
 

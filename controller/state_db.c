@@ -9,20 +9,29 @@
 #include <string.h>
 
 #define SLOT_MAX 4096
-#define BUCKETS 4096 /* power of two; chains stay short at 1,000 nodes */
+#define NEVER_US INT64_MIN /* behind_us of a cell without results */
+#define BUCKETS 4096       /* power of two; chains stay short at 1,000 nodes */
 
 /*
  * How much of a row an UPDATE rewrites. Most intervals change no state, many
  * no count; what is not named keeps its octets on disk (TOAST), which halves
  * the cost of the usual change.
  */
-enum width { WIDTH_DELAYS, WIDTH_COUNTS, WIDTH_ALL, WIDTH_N };
+enum width {
+	WIDTH_DELAYS,
+	WIDTH_LOST,
+	WIDTH_BEHIND,
+	WIDTH_COUNTS,
+	WIDTH_ALL,
+	WIDTH_N
+};
 
 struct state_row {
 	struct state_row *next; /* in its bucket */
 	uint32_t src_id, class_id;
 	int64_t revision;
 	struct cell *cell; /* owned; [slot - 1] */
+	int64_t *behind;   /* owned; behind_us as the database has it */
 	int32_t slots;
 	bool changed;
 	enum width width; /* of the change; valid while changed */
@@ -39,16 +48,15 @@ struct state_db {
 /* The array columns, in the order of parameters and of results; the narrower
  * widths first. */
 enum col {
-	COL_MEASURED,
 	COL_DELAY,
 	COL_JITTER,
 	COL_RTT,
 	COL_RTT_P99,
 	COL_CLOCK_ERR,
-	COL_SENT, /* from here WIDTH_COUNTS */
-	COL_LOST,
-	COL_LOSS,
-	COL_LOSS_MAX,
+	COL_LOST,   /* from here WIDTH_LOST */
+	COL_BEHIND, /* from here WIDTH_BEHIND */
+	COL_SENT,   /* from here WIDTH_COUNTS */
+	COL_LOST_UNDET,
 	COL_GENERATION, /* from here WIDTH_ALL */
 	COL_SINCE,
 	COL_STATE,
@@ -66,7 +74,9 @@ static const struct {
 	const char *statement;
 	int cols;
 } widths[WIDTH_N] = {
-    [WIDTH_DELAYS] = {"state_delays", COL_SENT},
+    [WIDTH_DELAYS] = {"state_delays", COL_LOST},
+    [WIDTH_LOST] = {"state_lost", COL_BEHIND},
+    [WIDTH_BEHIND] = {"state_behind", COL_SENT},
     [WIDTH_COUNTS] = {"state_counts", COL_GENERATION},
     [WIDTH_ALL] = {"state_all", COL_N},
 };
@@ -75,16 +85,15 @@ static const struct {
 	const char *name;
 	uint32_t elem;
 } cols[COL_N] = {
-    [COL_MEASURED] = {"measured_at", PG_OID_TIMESTAMPTZ},
     [COL_DELAY] = {"delay_ms", PG_OID_FLOAT4},
     [COL_JITTER] = {"jitter_ms", PG_OID_FLOAT4},
     [COL_RTT] = {"rtt_ms", PG_OID_FLOAT4},
     [COL_RTT_P99] = {"rtt_p99_ms", PG_OID_FLOAT4},
     [COL_CLOCK_ERR] = {"clock_err_ms", PG_OID_FLOAT4},
-    [COL_SENT] = {"sent", PG_OID_INT4},
     [COL_LOST] = {"lost", PG_OID_INT4},
-    [COL_LOSS] = {"loss_pct", PG_OID_FLOAT4},
-    [COL_LOSS_MAX] = {"loss_max_pct", PG_OID_FLOAT4},
+    [COL_BEHIND] = {"behind_us", PG_OID_INT8},
+    [COL_SENT] = {"sent", PG_OID_INT4},
+    [COL_LOST_UNDET] = {"lost_undet", PG_OID_INT4},
     [COL_GENERATION] = {"generation", PG_OID_INT4},
     [COL_SINCE] = {"state_since", PG_OID_TIMESTAMPTZ},
     [COL_STATE] = {"state", PG_OID_INT2},
@@ -109,6 +118,7 @@ row_free(struct state_row *r)
 	for (int32_t i = 0; i < r->slots; i++)
 		cell_clear(&r->cell[i]);
 	free(r->cell);
+	free(r->behind);
 	free(r);
 }
 
@@ -164,7 +174,8 @@ state_db_attach(struct state_db *s, struct pgc *db, struct pgc_err *err)
 
 	forget_all(s);
 	s->db = db;
-	n = (size_t)snprintf(sql, sizeof(sql), "SELECT revision");
+	n = (size_t)snprintf(sql, sizeof(sql),
+	                     "SELECT revision, newest_measured_at");
 	for (int i = 0; i < COL_N; i++)
 		n += (size_t)snprintf(sql + n, sizeof(sql) - n, ", %s",
 		                      cols[i].name);
@@ -199,6 +210,7 @@ static bool
 row_grow(struct state_row *r, int32_t slots)
 {
 	struct cell *cell;
+	int64_t *behind;
 
 	if (slots <= r->slots)
 		return true;
@@ -208,7 +220,12 @@ row_grow(struct state_row *r, int32_t slots)
 	if (!cell)
 		return false;
 	r->cell = cell;
+	behind = realloc(r->behind, (size_t)slots * sizeof(*behind));
+	if (!behind)
+		return false;
+	r->behind = behind;
 	for (; r->slots < slots; r->slots++) {
+		r->behind[r->slots] = NEVER_US;
 		r->cell[r->slots].why = NULL;
 		cell_reset(&r->cell[r->slots], 0);
 	}
@@ -221,9 +238,6 @@ read_cell_ints(struct cell *c, struct pgarray a[COL_N])
 	int64_t us;
 
 	c->generation = (int32_t)pgarray_next_i64(&a[COL_GENERATION], 0);
-	us = pgarray_next_i64(&a[COL_MEASURED], INT64_MIN);
-	c->measured =
-	    us == INT64_MIN ? (struct wall){NS_UNKNOWN} : pg_us_to_wall(us);
 	us = pgarray_next_i64(&a[COL_SINCE], INT64_MIN);
 	c->since =
 	    us == INT64_MIN ? (struct wall){NS_UNKNOWN} : pg_us_to_wall(us);
@@ -244,6 +258,7 @@ read_cell_ints(struct cell *c, struct pgarray a[COL_N])
 	c->thin_sent = (int32_t)pgarray_next_i64(&a[COL_THIN_SENT], 0);
 	c->sent = (int32_t)pgarray_next_i64(&a[COL_SENT], 0);
 	c->lost = (int32_t)pgarray_next_i64(&a[COL_LOST], 0);
+	c->lost_undet = (int32_t)pgarray_next_i64(&a[COL_LOST_UNDET], 0);
 	c->epoch = (int32_t)pgarray_next_i64(&a[COL_EPOCH], 0);
 }
 
@@ -254,8 +269,6 @@ read_cell(struct cell *c, struct pgarray a[COL_N])
 	size_t n;
 
 	read_cell_ints(c, a);
-	c->loss_pct = pgarray_next_f4(&a[COL_LOSS], NAN);
-	c->loss_max_pct = pgarray_next_f4(&a[COL_LOSS_MAX], NAN);
 	c->delay_ms = pgarray_next_f4(&a[COL_DELAY], NAN);
 	c->jitter_ms = pgarray_next_f4(&a[COL_JITTER], NAN);
 	c->rtt_ms = pgarray_next_f4(&a[COL_RTT], NAN);
@@ -265,28 +278,45 @@ read_cell(struct cell *c, struct pgarray a[COL_N])
 		c->why = strndup((const char *)p, n);
 }
 
+static int64_t
+read_i8(const struct pgc_rows *rows, int col, int64_t missing)
+{
+	const char *p = pgc_value(rows, 0, col);
+	uint64_t v = 0;
+
+	if (!p || pgc_value_len(rows, 0, col) != 8)
+		return missing;
+	for (int i = 0; i < 8; i++)
+		v = v << 8 | (uint8_t)p[i];
+	return (int64_t)v;
+}
+
 /* Arrays that are malformed or of unequal length count as empty: the state is
  * built up again from the next results. */
 static void
 row_read(struct state_row *r, const struct pgc_rows *rows)
 {
 	struct pgarray a[COL_N];
-	const char *rev = pgc_value(rows, 0, 0);
+	int64_t newest = read_i8(rows, 1, NEVER_US);
 
-	r->revision = 0;
-	for (size_t i = 0; rev && i < pgc_value_len(rows, 0, 0); i++)
-		r->revision = r->revision << 8 | (uint8_t)rev[i];
+	r->revision = read_i8(rows, 0, 0);
 	for (int i = 0; i < COL_N; i++) {
-		if (!pgarray_open(&a[i], pgc_value(rows, 0, 1 + i),
-		                  pgc_value_len(rows, 0, 1 + i),
+		if (!pgarray_open(&a[i], pgc_value(rows, 0, 2 + i),
+		                  pgc_value_len(rows, 0, 2 + i),
 		                  cols[i].elem) ||
 		    a[i].n != a[0].n)
 			return;
 	}
 	if (!row_grow(r, (int32_t)(a[0].n < SLOT_MAX ? a[0].n : SLOT_MAX)))
 		return;
-	for (int32_t i = 0; i < r->slots; i++)
+	for (int32_t i = 0; i < r->slots; i++) {
+		int64_t us = pgarray_next_i64(&a[COL_BEHIND], NEVER_US);
+
 		read_cell(&r->cell[i], a);
+		r->behind[i] = us;
+		if (us >= 0 && newest != NEVER_US)
+			r->cell[i].measured = pg_us_to_wall(newest - us);
+	}
 }
 
 static bool
@@ -349,12 +379,6 @@ widen(struct state_row *r, enum width width)
 		r->width = width;
 }
 
-static bool
-same_float(float a, float b)
-{
-	return isnan(a) ? isnan(b) : a == b;
-}
-
 static enum width
 width_of(const struct cell *a, const struct cell *b)
 {
@@ -364,10 +388,10 @@ width_of(const struct cell *a, const struct cell *b)
 	    a->thin_sent != b->thin_sent || a->epoch != b->epoch || a->why ||
 	    b->why)
 		return WIDTH_ALL;
-	if (a->sent != b->sent || a->lost != b->lost ||
-	    !same_float(a->loss_pct, b->loss_pct) ||
-	    !same_float(a->loss_max_pct, b->loss_max_pct))
+	if (a->sent != b->sent || a->lost_undet != b->lost_undet)
 		return WIDTH_COUNTS;
+	if (a->lost != b->lost)
+		return WIDTH_LOST;
 	return WIDTH_DELAYS;
 }
 
@@ -449,8 +473,16 @@ put_column(struct pgbuf *b, const struct state_row *r, enum col col)
 	switch (col) {
 	case COL_GENERATION:
 		PUT_ALL(pgbuf_i4(b, c->generation));
-	case COL_MEASURED:
-		PUT_ALL(put_wall(b, c->measured));
+	case COL_BEHIND:
+		for (int32_t i = 0; i < r->slots; i++) {
+			if (r->behind[i] == NEVER_US)
+				pgbuf_null(b);
+			else
+				pgbuf_i8(b, r->behind[i]);
+		}
+		break;
+	case COL_LOST_UNDET:
+		PUT_ALL(pgbuf_i4(b, c->lost_undet));
 	case COL_SINCE:
 		PUT_ALL(put_wall(b, c->since));
 	case COL_STATE:
@@ -471,10 +503,6 @@ put_column(struct pgbuf *b, const struct state_row *r, enum col col)
 		PUT_ALL(pgbuf_i4(b, c->lost));
 	case COL_EPOCH:
 		PUT_ALL(pgbuf_i4(b, c->epoch));
-	case COL_LOSS:
-		PUT_ALL(put_f4(b, c->loss_pct));
-	case COL_LOSS_MAX:
-		PUT_ALL(put_f4(b, c->loss_max_pct));
 	case COL_DELAY:
 		PUT_ALL(put_f4(b, c->delay_ms));
 	case COL_JITTER:
@@ -505,8 +533,27 @@ newest(const struct state_row *r)
 	return w;
 }
 
+/* Brings behind[] up to date; says whether the database has other values. */
 static bool
-row_send(struct state_db *s, const struct state_row *r, struct pgc_err *err)
+row_is_behind(struct state_row *r, struct wall top)
+{
+	int64_t top_us = pg_wall_to_us(top);
+	bool changed = false;
+
+	for (int32_t i = 0; i < r->slots; i++) {
+		const struct cell *c = &r->cell[i];
+		int64_t us = c->measured.ns == NS_UNKNOWN || !c->generation
+		                 ? NEVER_US
+		                 : top_us - pg_wall_to_us(c->measured);
+
+		changed |= us != r->behind[i];
+		r->behind[i] = us;
+	}
+	return changed;
+}
+
+static bool
+row_send(struct state_db *s, struct state_row *r, struct pgc_err *err)
 {
 	uint8_t src[4], class_[4], rev[8], ts[8];
 	struct pgc_param p[4 + COL_N] = {
@@ -517,7 +564,7 @@ row_send(struct state_db *s, const struct state_row *r, struct pgc_err *err)
 	};
 	struct wall top = newest(r);
 	size_t at[COL_N + 1];
-	const int n = widths[r->width].cols;
+	int n;
 
 	pg_store32(src, r->src_id);
 	pg_store32(class_, r->class_id);
@@ -526,6 +573,9 @@ row_send(struct state_db *s, const struct state_row *r, struct pgc_err *err)
 		p[3].data = NULL;
 	else
 		pg_store64(ts, (uint64_t)pg_wall_to_us(top));
+	if (row_is_behind(r, top))
+		widen(r, WIDTH_BEHIND);
+	n = widths[r->width].cols;
 	s->buf.len = 0;
 	for (int i = 0; i < n; i++) {
 		at[i] = s->buf.len;

@@ -515,7 +515,7 @@ CREATE TABLE twmesh_private.path_state (
     updated_at         timestamptz,
     newest_measured_at timestamptz,
     generation         integer[] NOT NULL DEFAULT '{}',
-    measured_at        timestamptz[] NOT NULL DEFAULT '{}',
+    behind_us          bigint[] NOT NULL DEFAULT '{}',
     state_since        timestamptz[] NOT NULL DEFAULT '{}',
     state              smallint[] NOT NULL DEFAULT '{}',
     streak             smallint[] NOT NULL DEFAULT '{}',
@@ -525,9 +525,8 @@ CREATE TABLE twmesh_private.path_state (
     thin_sent          integer[] NOT NULL DEFAULT '{}',
     sent               integer[] NOT NULL DEFAULT '{}',
     lost               integer[] NOT NULL DEFAULT '{}',
+    lost_undet         integer[] NOT NULL DEFAULT '{}',
     epoch              integer[] NOT NULL DEFAULT '{}',
-    loss_pct           real[] NOT NULL DEFAULT '{}',
-    loss_max_pct       real[] NOT NULL DEFAULT '{}',
     delay_ms           real[] NOT NULL DEFAULT '{}',
     jitter_ms          real[] NOT NULL DEFAULT '{}',
     rtt_ms             real[] NOT NULL DEFAULT '{}',
@@ -558,11 +557,11 @@ COMMENT ON COLUMN twmesh_private.path_state.revision IS
 COMMENT ON COLUMN twmesh_private.path_state.updated_at IS
     'Last change (database clock); NULL: none yet.';
 COMMENT ON COLUMN twmesh_private.path_state.newest_measured_at IS
-    'Largest of measured_at (the source''s clock); NULL: none yet.';
+    'End of the newest interval of any cell (the source''s clock); NULL: none yet.';
 COMMENT ON COLUMN twmesh_private.path_state.generation IS
     'Per cell: slot_generation of the destination it speaks of; 0: empty.';
-COMMENT ON COLUMN twmesh_private.path_state.measured_at IS
-    'Per cell: end of the interval of the newest result (the source''s clock). NULL: none.';
+COMMENT ON COLUMN twmesh_private.path_state.behind_us IS
+    'Per cell: newest_measured_at less the end of the interval of its newest result (the source''s clock), microseconds; 0 for all in a healthy mesh, so that it need not be written. NULL: none.';
 COMMENT ON COLUMN twmesh_private.path_state.state_since IS
     'Per cell: end of the interval in which the state began. NULL: no state yet.';
 COMMENT ON COLUMN twmesh_private.path_state.state IS
@@ -582,10 +581,8 @@ COMMENT ON COLUMN twmesh_private.path_state.lost IS
     'Per cell: packets lost src to dst, undetermined ones included.';
 COMMENT ON COLUMN twmesh_private.path_state.epoch IS
     'Per cell: roster in force.';
-COMMENT ON COLUMN twmesh_private.path_state.loss_pct IS
-    'Per cell: loss src to dst, %. NULL: nothing sent, or direction not known.';
-COMMENT ON COLUMN twmesh_private.path_state.loss_max_pct IS
-    'Per cell: upper bound of it, %. NULL: nothing sent.';
+COMMENT ON COLUMN twmesh_private.path_state.lost_undet IS
+    'Per cell: those of them whose direction is not known.';
 COMMENT ON COLUMN twmesh_private.path_state.delay_ms IS
     'Per cell: mean one-way delay, ms. NULL: nothing received.';
 COMMENT ON COLUMN twmesh_private.path_state.jitter_ms IS

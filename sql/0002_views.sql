@@ -192,19 +192,24 @@ WITH node AS MATERIALIZED (
       FROM twmesh.controller_status WHERE alive
 ), cell AS (
     SELECT p.src_id, p.class_id, u.slot::integer AS slot, p.updated_at,
-           p.newest_measured_at, u.generation, u.measured_at, u.state_since,
-           u.state, u.flags, u.hops, u.sent, u.lost, u.epoch, u.loss_pct,
-           u.loss_max_pct, u.delay_ms, u.jitter_ms, u.rtt_ms, u.rtt_p99_ms,
-           u.clock_err_ms, u.state_why
+           p.newest_measured_at, u.generation,
+           p.newest_measured_at - u.behind_us * interval '1 us' AS measured_at,
+           u.state_since, u.state, u.flags, u.hops, u.sent, u.lost, u.epoch,
+           CASE WHEN u.lost_undet = 0 AND u.sent > 0
+                THEN (100.0 * u.lost / u.sent)::real END AS loss_pct,
+           CASE WHEN u.sent > 0
+                THEN (100.0 * u.lost / u.sent)::real END AS loss_max_pct,
+           u.delay_ms, u.jitter_ms, u.rtt_ms, u.rtt_p99_ms, u.clock_err_ms,
+           u.state_why
       FROM twmesh_private.path_state p,
-           unnest(p.generation, p.measured_at, p.state_since, p.state, p.flags,
-                  p.hops, p.sent, p.lost, p.epoch, p.loss_pct, p.loss_max_pct,
-                  p.delay_ms, p.jitter_ms, p.rtt_ms, p.rtt_p99_ms,
-                  p.clock_err_ms, p.state_why) WITH ORDINALITY
-           AS u (generation, measured_at, state_since, state, flags, hops,
-                 sent, lost, epoch, loss_pct, loss_max_pct, delay_ms,
-                 jitter_ms, rtt_ms, rtt_p99_ms, clock_err_ms, state_why, slot)
-     WHERE u.generation > 0 AND u.measured_at IS NOT NULL
+           unnest(p.generation, p.behind_us, p.state_since, p.state, p.flags,
+                  p.hops, p.sent, p.lost, p.lost_undet, p.epoch, p.delay_ms,
+                  p.jitter_ms, p.rtt_ms, p.rtt_p99_ms, p.clock_err_ms,
+                  p.state_why) WITH ORDINALITY
+           AS u (generation, behind_us, state_since, state, flags, hops, sent,
+                 lost, lost_undet, epoch, delay_ms, jitter_ms, rtt_ms,
+                 rtt_p99_ms, clock_err_ms, state_why, slot)
+     WHERE u.generation > 0 AND u.behind_us IS NOT NULL
 ), judged AS (
     SELECT src.node_id AS src_id, dst.node_id AS dst_id, class.class_id,
            src.name AS src, dst.name AS dst, class.name::text AS class,

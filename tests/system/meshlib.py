@@ -338,6 +338,14 @@ class Mesh:
     def __exit__(self, kind, value, tb):
         self.stop(check=kind is None)
 
+    def approve(self, name):
+        """Admits a node that knocks (trust="never")."""
+        fp = self[name].fingerprint()
+        wait_until(f"{name} is pending", lambda: any(
+            p["fingerprint"] == fp for p in self.api("/api/v1/nodes")["pending"]), 20 * SLOW)
+        done = self.twmesh("node", "approve", fp, name)
+        assert done.returncode == 0, done.stderr
+
     # --- asking
 
     def sql(self, query, args=None):

@@ -23,8 +23,7 @@ def pending(mesh):
 def approve(mesh, name, *more):
     fp = mesh[name].fingerprint()
     meshlib.wait_until(f"{name} is pending", lambda: fp in pending(mesh), 20)
-    done = mesh.twmesh("node", "approve", fp, name, *more)
-    return fp, done
+    return fp, mesh.twmesh("node", "approve", fp, name, *more)
 
 
 def test_unknown_key_is_pending_and_sees_nothing(mesh):

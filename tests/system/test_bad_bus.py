@@ -14,7 +14,16 @@ import zmq
 import zmq.utils.monitor
 import zmq.utils.z85
 
-MESH_NODES = ("ams1", "fra1")
+
+@pytest.fixture(scope="module")
+def mesh():
+    """Two approved nodes; nobody else is trusted, not even on loopback."""
+    with meshlib.Mesh(trust="never") as m:
+        for name in ("ams1", "fra1"):
+            m.add(name)
+            m.approve(name)
+        m.wait_full()
+        yield m
 
 
 def varint(n):
@@ -104,6 +113,21 @@ def rss_mib(daemon):
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) / 1024
     raise AssertionError("no VmHWM")
+
+
+@pytest.fixture(scope="module")
+def mesh():
+    """Approved nodes at a controller that trusts nobody else."""
+    with meshlib.Mesh((), trust="never") as m:
+        for name in MESH_NODES:
+            m.add(name)
+            fp = m[name].fingerprint()
+            meshlib.wait_until(f"{name} is pending", lambda f=fp: any(
+                p["fingerprint"] == f for p in m.api("/api/v1/nodes")["pending"]), 20)
+            done = m.twmesh("node", "approve", fp, name)
+            assert done.returncode == 0, done.stderr
+        m.wait_full(40)
+        yield m
 
 
 @pytest.fixture(autouse=True)

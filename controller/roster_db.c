@@ -39,7 +39,8 @@ known_class(const struct known *k, uint32_t id)
 void
 hex_of(const uint8_t *bytes, size_t n, char *out)
 {
-	memcpy(out, "\\x", 2);
+	out[0] = '\\';
+	out[1] = 'x';
 	for (size_t i = 0; i < n; i++)
 		(void)snprintf(out + 2 + 2 * i, 3, "%02x", bytes[i]);
 }

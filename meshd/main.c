@@ -93,6 +93,21 @@ on_reload_signal(evutil_socket_t sig, short what, void *arg)
 	svc_notify("READY=1");
 }
 
+/* Until the handlers are there and once they are gone, signals wait: a stop is
+ * always the planned one. Threads are started blocked, so that signals come to
+ * the loop. */
+static void
+block_signals(int how)
+{
+	sigset_t set;
+
+	(void)sigemptyset(&set);
+	(void)sigaddset(&set, SIGTERM);
+	(void)sigaddset(&set, SIGINT);
+	(void)sigaddset(&set, SIGHUP);
+	(void)pthread_sigmask(how, &set, NULL);
+}
+
 static struct event *
 watch_signal(struct program *p, int sig, event_callback_fn fn)
 {
@@ -113,8 +128,10 @@ run(struct program *p)
 	log_info("node %s, fingerprint %s, %zu controllers", p->config.name,
 	         p->node.fingerprint, p->config.controller_n);
 	svc_notify("READY=1");
+	block_signals(SIG_UNBLOCK);
 	(void)event_base_dispatch(p->node.base);
 	node_stop(&p->node);
+	block_signals(SIG_BLOCK);
 	event_free(term);
 	event_free(interrupt);
 	event_free(reload);
@@ -146,6 +163,7 @@ main(int argc, char **argv)
 	svc_die_with_parent();
 	(void)svc_raise_nofile();
 	load_keys(&p);
+	block_signals(SIG_BLOCK);
 	if (!node_start(&p.node, &p.config, err, sizeof(err)))
 		die("%s", err);
 	run(&p);

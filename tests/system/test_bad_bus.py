@@ -26,6 +26,9 @@ def mesh():
         yield m
 
 
+MESH_NODES = ("ams1", "fra1")
+
+
 def varint(n):
     out = bytearray()
     while n > 127:
@@ -113,21 +116,6 @@ def rss_mib(daemon):
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) / 1024
     raise AssertionError("no VmHWM")
-
-
-@pytest.fixture(scope="module")
-def mesh():
-    """Approved nodes at a controller that trusts nobody else."""
-    with meshlib.Mesh((), trust="never") as m:
-        for name in MESH_NODES:
-            m.add(name)
-            fp = m[name].fingerprint()
-            meshlib.wait_until(f"{name} is pending", lambda f=fp: any(
-                p["fingerprint"] == f for p in m.api("/api/v1/nodes")["pending"]), 20)
-            done = m.twmesh("node", "approve", fp, name)
-            assert done.returncode == 0, done.stderr
-        m.wait_full(40)
-        yield m
 
 
 @pytest.fixture(autouse=True)

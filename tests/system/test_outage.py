@@ -72,7 +72,7 @@ def test_database_stopped_for_20_s(mesh):
     mesh.pg.start()
     check_nothing_lost(mesh, since)
     mesh.wait_full(20)
-    assert mesh.api("/healthz")["ok"] is True
+    mesh.wait_healthy()
 
 
 def test_meshd_killed_and_back_resends_what_was_not_acknowledged(mesh):

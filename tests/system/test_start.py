@@ -39,6 +39,7 @@ def test_a_start_without_database_serves_the_page_and_waits(away):
     assert away.controller.text().count("the database is away:") <= 2, "once a minute, not each time"
     away.pg.start()
     away.wait_full(40)
+    away.wait_healthy()
     assert away.api("/healthz")["nodes"] == 2
 
 

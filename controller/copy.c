@@ -25,7 +25,7 @@ copy_sql(const char *table, char *out, int *columns)
 	for (unsigned m = 1; m < METRIC_N; m++) {
 		const struct metric_info *info = metric_info(m);
 
-		if (!info || n >= COPY_SQL_MAX)
+		if (!info || info->home != METRIC_ROW || n >= COPY_SQL_MAX)
 			continue;
 		n += (size_t)snprintf(out + n, COPY_SQL_MAX - n, ", %s",
 		                      info->sql);
@@ -51,7 +51,7 @@ plan_slice(const struct slice *s, struct plan plan[METRIC_N])
 	for (unsigned m = 1; m < METRIC_N; m++) {
 		const struct metric_info *info = metric_info(m);
 
-		if (info)
+		if (info && info->home == METRIC_ROW)
 			plan[n++] = (struct plan){s->value[m], info->type};
 	}
 	return n;
@@ -80,6 +80,10 @@ put_value(uint8_t *p, enum metric_type type, int64_t v)
 		return p + 6;
 	case METRIC_DURATION:
 		ms = (float)((double)v / 1e6);
+		memcpy(&bits, &ms, sizeof(bits));
+		return put32(p, bits);
+	case METRIC_MILLI:
+		ms = (float)((double)v / 1e3);
 		memcpy(&bits, &ms, sizeof(bits));
 		return put32(p, bits);
 	}

@@ -110,6 +110,7 @@ misfit(const struct metric_info *m, int64_t v, bool required)
 	case METRIC_SMALL:
 		return v < 0 || v > INT16_MAX ? "is out of range" : NULL;
 	case METRIC_DURATION:
+	case METRIC_MILLI:
 		break;
 	}
 	return NULL;
@@ -118,7 +119,7 @@ misfit(const struct metric_info *m, int64_t v, bool required)
 static bool
 is_required(const struct metric_info *m)
 {
-	return strcmp(m->null_rule, "never") == 0;
+	return m->home == METRIC_ROW && strcmp(m->null_rule, "never") == 0;
 }
 
 static void

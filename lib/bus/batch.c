@@ -59,6 +59,8 @@ value_fits(const struct metric_info *m, int64_t v)
 		return v >= 0 && v <= INT32_MAX;
 	case METRIC_SMALL:
 		return v >= INT16_MIN && v <= INT16_MAX;
+	case METRIC_MILLI:
+		return v >= INT32_MIN && v <= INT32_MAX;
 	case METRIC_DURATION:
 		break;
 	}

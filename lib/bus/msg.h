@@ -13,8 +13,10 @@
 
 #include "lib/base/addr.h"
 #include "lib/base/clock.h"
+#include "lib/base/lossrun.h"
 #include "lib/base/result.h"
 #include "lib/base/text.h"
+#include "lib/base/voice.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -100,6 +102,9 @@ struct roster_class {
 	int64_t interval_ns;
 	int64_t loss_timeout_ns;
 	int64_t ship_spread_ns;
+	bool detail;              /* percentiles, histograms of each way */
+	enum voice_codec codec;   /* VOICE_NONE: no voice class */
+	int64_t jitter_buffer_ns; /* voice: later packets count as lost */
 };
 
 /* Nodes sorted by id, classes by id; ids are unique. */
@@ -130,6 +135,13 @@ struct roster_delta {
 bool roster_apply(struct roster *r, const struct roster_delta *d)
     __attribute__((warn_unused_result));
 
+/* When a reflector's own host dropped or held packets: no network fact. */
+struct host_limited {
+	struct wall from, to;
+	uint64_t drops, held;
+};
+#define MSG_HOST_LIMITED_MAX 16
+
 struct msg_heartbeat {
 	struct wall sent;
 	bool has_echo;
@@ -140,6 +152,8 @@ struct msg_heartbeat {
 	struct clock_quality clock;
 	uint32_t load1_milli, rss_kib, sessions;
 	uint64_t reflector_rx_drops;
+	struct host_limited host_limited[MSG_HOST_LIMITED_MAX];
+	size_t host_limited_n;
 	/* from controllers */
 	bool has_instance;
 	struct id16 instance_id;
@@ -159,6 +173,9 @@ struct slice {
 	const uint8_t **hist;     /* owned array; NULL: none; octets borrowed
 	                             from the batch body */
 	uint16_t *hist_len;       /* owned */
+	/* The same for the histograms of each way and the per-flow results. */
+	const uint8_t **fwd_hist, **bwd_hist, **flows;
+	uint16_t *fwd_hist_len, *bwd_hist_len, *flows_len;
 };
 
 struct gap {
@@ -172,6 +189,10 @@ struct batch_body {
 	size_t slice_n;
 	struct gap *gap; /* owned */
 	size_t gap_n;
+	struct revision *revision; /* owned */
+	size_t revision_n;
+	struct loss_run *run; /* owned, with their packets */
+	size_t run_n;
 	size_t rows; /* over all slices */
 	void *hold;  /* owned: what hist pointers borrow from */
 };

@@ -10,6 +10,19 @@
  *   session_advance()   time passed AND the socket was drained: packets older
  *                       than the loss timeout are lost, intervals close
  *   session_take()      results that closed, oldest first
+ *   session_take_run()  news of loss runs; session_take_revision(): losses
+ *                       whose direction was decided after their result
+ *
+ * Flows. The packets of a session are spread over its flows (source ports) in
+ * turn. A flow has sequence numbers of its own, since a reflector knows it as
+ * a session of its own; IPDV and jitter are taken within a flow, loss runs in
+ * the order of sending over all flows.
+ *
+ * Stamps. session_sent() is told T1 as read in user space; the kernel's own
+ * stamp follows by session_tx_stamp(), before the reply is told. T3 of a
+ * reply is corrected by the next reply (Follow-Up Telemetry, RFC 8972 4.7):
+ * samples wait for that, in order of arrival, at most until their interval
+ * closes.
  *
  * Rules (docs/MEASUREMENT.md): a packet belongs to the interval of its
  * scheduled send time; an interval closes at its end + loss timeout + 0.5 s;
@@ -22,7 +35,9 @@
 #define TWMESH_STATS_SESSION_H
 
 #include "lib/base/clock.h"
+#include "lib/base/lossrun.h"
 #include "lib/base/result.h"
+#include "lib/base/voice.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -36,6 +51,12 @@ struct session_params {
 	uint32_t warmup; /* first packets sent but not counted (3) */
 	bool align;      /* false: one single interval until session_finish() */
 	uint32_t first_seq; /* 0, except in tests of the wrap */
+	unsigned flows;     /* 1..64; 0: 1 */
+	bool detail;        /* percentiles and histograms of each way */
+	enum voice_codec codec; /* VOICE_NONE: no R and MOS */
+	int64_t jitter_buffer_ns;
+	int dscp;          /* as sent, 0..63; -1: not known */
+	uint64_t run_seed; /* random: run ids are made of it */
 };
 
 struct session;

@@ -88,6 +88,47 @@ START_TEST(test_ids)
 	    {"local_drops", 29},
 	    {"flags", 30},
 	    {"span", 31},
+	    {"rtt_p999", 32},
+	    {"fwd_p50", 33},
+	    {"fwd_p99", 34},
+	    {"bwd_p50", 35},
+	    {"bwd_p99", 36},
+	    {"fwd_ipdv_p99", 37},
+	    {"bwd_ipdv_p99", 38},
+	    {"rtt_unknown", 39},
+	    {"raw_rtt_mean", 40},
+	    {"reordered", 41},
+	    {"fwd_reordered", 42},
+	    {"bwd_reordered", 43},
+	    {"reorder_extent", 44},
+	    {"fwd_reorder_extent", 45},
+	    {"bwd_reorder_extent", 46},
+	    {"fwd_duplicates", 47},
+	    {"bwd_duplicates", 48},
+	    {"altered", 49},
+	    {"loss_runs_1", 50},
+	    {"loss_runs_2", 51},
+	    {"loss_runs_long", 52},
+	    {"fwd_dscp", 53},
+	    {"bwd_dscp", 54},
+	    {"fwd_ecn", 55},
+	    {"bwd_ecn", 56},
+	    {"fwd_remarked", 57},
+	    {"bwd_remarked", 58},
+	    {"fwd_hops_changed", 59},
+	    {"bwd_hops_changed", 60},
+	    {"send_late_p50", 61},
+	    {"send_late_p99", 62},
+	    {"send_late_max", 63},
+	    {"stamps", 64},
+	    {"tx_stamps_missing", 65},
+	    {"rx_stamps_missing", 66},
+	    {"t3_uncorrected", 67},
+	    {"late_dst_host", 68},
+	    {"fwd_r", 69},
+	    {"bwd_r", 70},
+	    {"fwd_mos", 71},
+	    {"bwd_mos", 72},
 	};
 
 	for (size_t i = 0; i < sizeof(wire) / sizeof(wire[0]); i++) {
@@ -107,6 +148,22 @@ START_TEST(test_shown)
 	ck_assert_double_eq(metric_shown(metric_info(METRIC_LOST), 7), 7);
 	ck_assert_double_eq(metric_shown(metric_info(METRIC_FWD_MIN), -500000),
 	                    -0.5);
+	ck_assert_double_eq(metric_shown(metric_info(METRIC_FWD_MOS), 4410),
+	                    4.41);
+}
+END_TEST
+
+/* A row of details exists for what speaks for itself: losses in runs do, a
+ * percentile that every interval has does not. */
+START_TEST(test_quiet)
+{
+	const struct metric_info *count = metric_info(METRIC_FWD_DUPLICATES),
+	                         *p99 = metric_info(METRIC_FWD_P99);
+
+	ck_assert(!metric_is_loud(count, METRIC_NULL));
+	ck_assert(!metric_is_loud(count, 0));
+	ck_assert(metric_is_loud(count, 1));
+	ck_assert(!metric_is_loud(p99, 5));
 }
 END_TEST
 
@@ -141,6 +198,7 @@ main(void)
 	tcase_add_test(t, test_names);
 	tcase_add_test(t, test_ids);
 	tcase_add_test(t, test_shown);
+	tcase_add_test(t, test_quiet);
 	tcase_add_test(t, test_matrix_metrics);
 	suite_add_tcase(s, t);
 	r = srunner_create(s);

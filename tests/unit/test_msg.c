@@ -814,6 +814,8 @@ some_value(const struct metric_info *m)
 		return (int64_t)below((uint64_t)INT32_MAX + 1);
 	case METRIC_SMALL:
 		return (int64_t)below(65536) - 32768;
+	case METRIC_MILLI:
+		return (int64_t)below(200000) - 100000;
 	case METRIC_DURATION:
 		break;
 	}

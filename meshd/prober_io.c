@@ -195,7 +195,7 @@ send_packet(const struct prober *p, const struct probe *pr, int fd,
 {
 	const size_t size = pr->class_->conf.size_octets;
 	struct test_request req = {
-	    .seq = session_next_seq(pr->session),
+	    .seq = session_next_seq(pr->session, 0),
 	    .error_estimate = errest_encode(p->quality, false),
 	    .ssid = pr->ssid,
 	};
@@ -246,7 +246,7 @@ send_slot(struct prober *p, struct probe *pr, struct clock_pair sched)
 		send_refused(p, pr, -rc, t1.mono);
 		return;
 	}
-	session_sent(pr->session, sched, t1, t1_wire);
+	session_sent(pr->session, 0, sched, t1, t1_wire);
 	count(&p->stats.sent);
 	note_lateness(p, mono_diff_ns(t1.mono, sched.mono));
 }
@@ -329,7 +329,7 @@ take_packet(struct prober *p, struct test_sock *t, const struct udp_packet *u)
 	if (!pr)
 		goto drop;
 	r = reply_of(p, &reply, u);
-	switch (session_reply(pr->session, &r, NULL)) {
+	switch (session_reply(pr->session, 0, &r, NULL)) {
 	case REPLY_OK:
 		count(&p->stats.received);
 		break;

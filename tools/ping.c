@@ -117,7 +117,7 @@ send_packet(struct ping *p, struct clock_pair sched)
 {
 	const bool tlvs = wants_tlvs(p);
 	const bool bitmap = tlvs && p->o->size >= SIZE_WITH_BITMAP;
-	struct test_request r = {.seq = session_next_seq(p->ses),
+	struct test_request r = {.seq = session_next_seq(p->ses, 0),
 	                         .ssid = p->o->light ? 0 : p->ssid};
 	uint8_t buf[TEST_BUF_MAX];
 	const struct udp_send s = {
@@ -144,7 +144,7 @@ send_packet(struct ping *p, struct clock_pair sched)
 	p->send_errno = 0;
 	if (bitmap && p->tlv_sent++ == 0)
 		p->first_tlv_seq = r.seq;
-	session_sent(p->ses, sched, t1, r.t1);
+	session_sent(p->ses, 0, sched, t1, r.t1);
 }
 
 static void
@@ -254,7 +254,7 @@ take_packet(struct ping *p, const struct udp_packet *pkt)
 		return;
 	}
 	sr = to_session(p, pkt, &r);
-	v = session_reply(p->ses, &sr, &sample);
+	v = session_reply(p->ses, 0, &sr, &sample);
 	sum->altered += v == REPLY_ALTERED;
 	sum->unknown += v == REPLY_UNKNOWN;
 	if (v != REPLY_ALTERED && v != REPLY_UNKNOWN)
@@ -282,10 +282,11 @@ drain(struct ping *p)
 }
 
 static void
-on_lost(void *arg, uint32_t seq)
+on_lost(void *arg, unsigned flow, uint32_t seq)
 {
 	struct ping *p = arg;
 
+	(void)flow; /* there is one */
 	if (p->tlv_sent && (int32_t)(seq - p->first_tlv_seq) >= 0 &&
 	    ++p->tlv_lost >= TLV_PROBES && p->tlv_answered == 0)
 		p->sum->no_tlvs = true;

@@ -120,9 +120,17 @@ session_set_epoch(struct session *s, uint64_t epoch)
 	s->epoch = epoch;
 }
 
-uint32_t
-session_next_seq(const struct session *s)
+unsigned
+session_next_flow(const struct session *s)
 {
+	(void)s;
+	return 0;
+}
+
+uint32_t
+session_next_seq(const struct session *s, unsigned flow)
+{
+	(void)flow;
 	return s->win.next;
 }
 
@@ -408,13 +416,14 @@ take_out(struct pkt *p, uint32_t flags)
 }
 
 void
-session_sent(struct session *s, struct clock_pair sched, struct clock_pair t1,
-             uint64_t t1_wire)
+session_sent(struct session *s, unsigned flow, struct clock_pair sched,
+             struct clock_pair t1, uint64_t t1_wire)
 {
 	const bool counted = !is_warmup(s);
 	struct interval *iv;
 	struct pkt *p;
 
+	(void)flow;
 	step_watch(s, t1);
 	iv = interval_of(s, sched);
 	p = seqwin_oldest(&s->win);
@@ -438,6 +447,22 @@ session_sent(struct session *s, struct clock_pair sched, struct clock_pair t1,
 	iv->has_seq = true;
 	iv->last_seq = p->seq;
 	interval_reserve(iv, iv->sent);
+}
+
+bool
+session_tx_stamp(struct session *s, unsigned flow, uint32_t seq,
+                 struct clock_pair t1, int64_t nic_ns, struct clock_pair now)
+{
+	struct pkt *p = seqwin_find(&s->win, seq);
+
+	(void)flow;
+	(void)nic_ns;
+	if (!p || p->state != PKT_SENT ||
+	    mono_diff_ns(t1.mono, p->t1.mono) < 0 ||
+	    mono_diff_ns(now.mono, t1.mono) < 0)
+		return false;
+	p->t1 = t1;
+	return true;
 }
 
 void
@@ -636,12 +661,13 @@ answer(struct session *s, struct pkt *p, const struct session_reply *r,
 }
 
 enum reply_verdict
-session_reply(struct session *s, const struct session_reply *r,
+session_reply(struct session *s, unsigned flow, const struct session_reply *r,
               struct sample *out)
 {
 	struct pkt *p = seqwin_find(&s->win, r->seq);
 	enum reply_verdict v;
 
+	(void)flow;
 	if (!p || p->state == PKT_NONE)
 		return REPLY_UNKNOWN;
 	if (p->t1_wire != r->t1_wire)
@@ -686,7 +712,7 @@ lose(struct pkt *p, session_lost_fn *lost, void *arg)
 		p->iv->outstanding--;
 	lossdir_lost(p);
 	if (lost && p->counted)
-		lost(arg, p->seq);
+		lost(arg, 0, p->seq);
 }
 
 void

@@ -50,9 +50,9 @@ struct session_params {
 	int64_t gap_ns;  /* mean time between packets, sizes the window */
 	uint32_t warmup; /* first packets sent but not counted (3) */
 	bool align;      /* false: one single interval until session_finish() */
-	uint32_t first_seq; /* 0, except in tests of the wrap */
-	unsigned flows;     /* 1..64; 0: 1 */
-	bool detail;        /* percentiles and histograms of each way */
+	uint32_t first_seq;     /* 0, except in tests of the wrap */
+	unsigned flows;         /* 1..64; 0: 1 */
+	bool detail;            /* percentiles and histograms of each way */
 	enum voice_codec codec; /* VOICE_NONE: no R and MOS */
 	int64_t jitter_buffer_ns;
 	int dscp;          /* as sent, 0..63; -1: not known */
@@ -66,8 +66,10 @@ struct session *session_new(const struct session_params *p);
 void session_free(struct session *s);
 void session_set_epoch(struct session *s, uint64_t epoch);
 
-/* The sequence number that the next accepted send carries. */
-uint32_t session_next_seq(const struct session *s);
+/* The flow of the next send: they take turns. */
+unsigned session_next_flow(const struct session *s);
+/* The sequence number that the next accepted send on the flow carries. */
+uint32_t session_next_seq(const struct session *s, unsigned flow);
 
 /*
  * A slot scheduled at `sched` came up; opens intervals as needed. A slot that
@@ -77,10 +79,17 @@ uint32_t session_next_seq(const struct session *s);
  * RESULT_CLOCK_STEP; the next one begins at the step.
  */
 void session_slot(struct session *s, struct clock_pair sched);
-/* It was sent at t1 (both clocks; t1_wire as in the packet). Advances the
- * sequence number. */
-void session_sent(struct session *s, struct clock_pair sched,
+/* It was sent at t1 (both clocks, user space; t1_wire as in the packet).
+ * Advances the flow's sequence number, and the turn. */
+void session_sent(struct session *s, unsigned flow, struct clock_pair sched,
                   struct clock_pair t1, uint64_t t1_wire);
+/* The kernel's stamp of a packet that was sent, to be told before its reply.
+ * One outside [T1 of the send call, now or the reply] is rejected: false.
+ * nic_ns: the NIC's own clock as well, or NS_UNKNOWN; only ever compared with
+ * the NIC stamp of the reply. */
+bool session_tx_stamp(struct session *s, unsigned flow, uint32_t seq,
+                      struct clock_pair t1, int64_t nic_ns,
+                      struct clock_pair now);
 void session_send_failed(struct session *s, struct clock_pair sched);
 /* Our own socket dropped n packets (SO_RXQ_OVFL): host-limited. */
 void session_local_drops(struct session *s, uint32_t n);
@@ -93,12 +102,24 @@ struct session_reply {
 	struct wall t2, t3;
 	struct clock_pair t4;
 	bool t4_is_kernel;
-	int sender_ttl; /* -1 unknown */
-	int ttl;        /* of the reply as received, -1 unknown */
+	int64_t t4_nic_ns; /* NIC clock; NS_UNKNOWN (0 is a value) */
+	int sender_ttl;    /* -1 unknown */
+	int ttl;           /* of the reply as received, -1 unknown */
+	int tos;           /* of the reply as received, -1 unknown */
+	/* Class of Service TLV, answered (U = 0): DSCP and ECN as received by
+	 * the reflector, and the DSCP it sent the reply with; -1 unknown. */
+	int fwd_dscp, fwd_ecn, reply_dscp;
+	/* Follow-Up Telemetry TLV, answered: this reply corrects the T3 of
+	 * the reply whose reflector_seq is follow_up_seq. */
+	bool has_follow_up; /* the TLV was answered at all */
+	bool follow_up;     /* it holds a stamp */
+	uint32_t follow_up_seq;
+	struct wall follow_up_t3;
 	int64_t sender_error_ns, reflector_error_ns; /* NS_UNKNOWN */
 	bool sender_synchronised, reflector_synchronised;
 	bool has_bitmap;
-	bool stateful; /* the reflector says it counts for itself */
+	bool stateful;     /* the reflector says it counts for itself */
+	bool t2_is_kernel; /* it says so */
 	uint64_t instance_id;
 	uint32_t bitmap_highest;
 	uint64_t bitmap;
@@ -122,13 +143,16 @@ struct sample {
 	bool counted;           /* false: warm-up */
 };
 /* `out` may be NULL; written for REPLY_OK only. */
-enum reply_verdict session_reply(struct session *s,
+enum reply_verdict session_reply(struct session *s, unsigned flow,
                                  const struct session_reply *r,
                                  struct sample *out);
+/* A reflector without the private TLV was proved to count for itself (or not):
+ * loss gets its direction from its sequence numbers (rule 7). */
+void session_set_counting(struct session *s, bool counting);
 
 /* The socket was drained at `now`. lost (may be NULL) is told each packet that
  * this call finds lost, with its direction so far. */
-typedef void session_lost_fn(void *arg, uint32_t seq);
+typedef void session_lost_fn(void *arg, unsigned flow, uint32_t seq);
 void session_advance(struct session *s, struct clock_pair now,
                      session_lost_fn *lost, void *arg);
 /* Next instant at which session_advance() has something to do. */
@@ -140,6 +164,10 @@ struct mono session_deadline(const struct session *s);
 void session_finish(struct session *s, struct clock_pair now, uint32_t flag);
 /* The oldest closed result; false when none. */
 bool session_take(struct session *s, struct result *out);
+/* News of loss runs, oldest first; the packets of *out are the caller's
+ * (loss_run_clear()). src and dst are left unset. */
+bool session_take_run(struct session *s, struct loss_run *out);
+bool session_take_revision(struct session *s, struct revision *out);
 
 bool session_answered(const struct session *s); /* ever, in this session */
 uint32_t session_outstanding(const struct session *s);

@@ -105,10 +105,10 @@ lab_open(struct lab *l, struct session_params p)
 static uint32_t
 lab_send(struct lab *l)
 {
-	const uint32_t seq = session_next_seq(l->s);
+	const uint32_t seq = session_next_seq(l->s, 0);
 
 	session_slot(l->s, at(l->now));
-	session_sent(l->s, at(l->now), at(l->now), 0xabc0000U + seq);
+	session_sent(l->s, 0, at(l->now), at(l->now), 0xabc0000U + seq);
 	l->t1[(seq - l->first) & 4095] = l->now;
 	return seq;
 }
@@ -141,7 +141,7 @@ lab_answer(struct lab *l, uint32_t seq)
 {
 	const struct session_reply r = lab_reflect(l, seq, 5 * MS, 5 * MS);
 
-	return session_reply(l->s, &r, NULL);
+	return session_reply(l->s, 0, &r, NULL);
 }
 
 static void
@@ -228,7 +228,8 @@ vector_send(struct session *s, int64_t gap, int64_t n)
 {
 	for (int64_t i = 0; i < n; i++) {
 		session_slot(s, at(i * gap));
-		session_sent(s, at(i * gap), at(i * gap), (uint64_t)(i * gap));
+		session_sent(s, 0, at(i * gap), at(i * gap),
+		             (uint64_t)(i * gap));
 	}
 }
 
@@ -273,7 +274,7 @@ START_TEST(metrics_match_the_vectors)
 		x.t4_is_kernel = true;
 		x.sender_ttl = x.ttl = 255;
 		last = x;
-		ck_assert_int_eq(session_reply(s, &x, NULL),
+		ck_assert_int_eq(session_reply(s, 0, &x, NULL),
 		                 i == 7 ? REPLY_DUPLICATE : REPLY_OK);
 	}
 	session_advance(s, at(20 * NS_PER_S), NULL, NULL);
@@ -474,8 +475,8 @@ START_TEST(a_late_reply_is_counted_once_and_the_packet_stays_lost)
 	y = lab_reflect(&l, 70, 5 * MS, 3600 * MS);
 	l.now += 100 * MS;
 	lab_run(&l, "o", 34);
-	ck_assert_int_eq(session_reply(l.s, &x, NULL), REPLY_LATE);
-	ck_assert_int_eq(session_reply(l.s, &y, NULL), REPLY_DUPLICATE);
+	ck_assert_int_eq(session_reply(l.s, 0, &x, NULL), REPLY_LATE);
+	ck_assert_int_eq(session_reply(l.s, 0, &y, NULL), REPLY_DUPLICATE);
 	lab_until(&l, 30 * NS_PER_S);
 	r = lab_take(&l);
 	CHECK_LOSS(r, 1, 0, 1, 0); /* it had reached the reflector */
@@ -504,10 +505,10 @@ START_TEST(lateness_is_judged_by_stamps_not_by_when_we_got_to_read)
 	}
 	l.now += 5 * NS_PER_S; /* stopped; the replies wait in the socket */
 	for (unsigned i = 0; i < 4; i++)
-		ck_assert_int_eq(session_reply(l.s, &x[i], NULL), REPLY_OK);
+		ck_assert_int_eq(session_reply(l.s, 0, &x[i], NULL), REPLY_OK);
 	/* even if time was told too early, the stamp wins */
 	lab_until(&l, l.now);
-	ck_assert_int_eq(session_reply(l.s, &x[4], NULL), REPLY_OK);
+	ck_assert_int_eq(session_reply(l.s, 0, &x[4], NULL), REPLY_OK);
 	lab_until(&l, 20 * NS_PER_S);
 	r = lab_take(&l);
 	ck_assert_int_eq(r.v[METRIC_RECEIVED], 15);
@@ -528,15 +529,15 @@ START_TEST(altered_and_unknown_replies_measure_nothing)
 	(void)lab_send(&l);
 	x = lab_reflect(&l, 0, 5 * MS, 5 * MS);
 	x.t1_wire++;
-	ck_assert_int_eq(session_reply(l.s, &x, NULL), REPLY_ALTERED);
+	ck_assert_int_eq(session_reply(l.s, 0, &x, NULL), REPLY_ALTERED);
 	ck_assert(!session_answered(l.s));
 	x.seq = 1;
-	ck_assert_int_eq(session_reply(l.s, &x, NULL), REPLY_UNKNOWN);
+	ck_assert_int_eq(session_reply(l.s, 0, &x, NULL), REPLY_UNKNOWN);
 	x.seq = UINT32_MAX;
-	ck_assert_int_eq(session_reply(l.s, &x, NULL), REPLY_UNKNOWN);
+	ck_assert_int_eq(session_reply(l.s, 0, &x, NULL), REPLY_UNKNOWN);
 	x.seq = 0;
 	x.t1_wire--;
-	ck_assert_int_eq(session_reply(l.s, &x, NULL), REPLY_OK);
+	ck_assert_int_eq(session_reply(l.s, 0, &x, NULL), REPLY_OK);
 	ck_assert(session_answered(l.s));
 	lab_until(&l, 20 * NS_PER_S);
 	r = lab_take(&l);
@@ -556,13 +557,13 @@ START_TEST(an_impossible_residence_gives_no_rtt_but_a_raw_one)
 	(void)lab_send(&l);
 	x = lab_reflect(&l, 0, 5 * MS, 5 * MS);
 	x.t3 = wall_add_ns(x.t2, -1);
-	ck_assert_int_eq(session_reply(l.s, &x, &m), REPLY_OK);
+	ck_assert_int_eq(session_reply(l.s, 0, &x, &m), REPLY_OK);
 	ck_assert_int_eq(m.rtt_ns, NS_UNKNOWN);
 	ck_assert_int_eq(m.raw_rtt_ns, 10 * MS + 10 * NS_PER_US);
 	(void)lab_send(&l);
 	x = lab_reflect(&l, 1, 5 * MS, 5 * MS);
 	x.t3 = wall_add_ns(x.t2, 10 * MS + 10 * NS_PER_US + 1);
-	ck_assert_int_eq(session_reply(l.s, &x, &m), REPLY_OK);
+	ck_assert_int_eq(session_reply(l.s, 0, &x, &m), REPLY_OK);
 	ck_assert_int_eq(m.rtt_ns, NS_UNKNOWN);
 	lab_until(&l, 20 * NS_PER_S);
 	r = lab_take(&l);
@@ -587,7 +588,7 @@ START_TEST(an_unsynchronised_clock_bounds_nothing)
 	x.reflector_synchronised = false;
 	x.reflector_error_ns = NS_UNKNOWN;
 	x.t4_is_kernel = false;
-	ck_assert_int_eq(session_reply(l.s, &x, NULL), REPLY_OK);
+	ck_assert_int_eq(session_reply(l.s, 0, &x, NULL), REPLY_OK);
 	lab_until(&l, 20 * NS_PER_S);
 	r = lab_take(&l);
 	ck_assert_int_eq(r.v[METRIC_CLOCK_ERR], METRIC_NULL);
@@ -607,7 +608,7 @@ START_TEST(ipdv_belongs_to_the_interval_of_the_later_packet)
 	lab_run(&l, "o", 100);
 	(void)lab_send(&l); /* 100, first of the second interval */
 	x = lab_reflect(&l, 100, 9 * MS, 5 * MS);
-	ck_assert_int_eq(session_reply(l.s, &x, NULL), REPLY_OK);
+	ck_assert_int_eq(session_reply(l.s, 0, &x, NULL), REPLY_OK);
 	lab_until(&l, 30 * NS_PER_S);
 	r = lab_take(&l);
 	ck_assert_int_eq(r.v[METRIC_FWD_IPDV], 0);
@@ -774,7 +775,7 @@ START_TEST(a_bitmap_that_cannot_be_true_is_not_believed)
 			x.bitmap_highest = seq - 1; /* it has this one */
 		else
 			x.bitmap_duplicates = x.bitmap_received + 1;
-		ck_assert_int_eq(session_reply(l.s, &x, NULL), REPLY_OK);
+		ck_assert_int_eq(session_reply(l.s, 0, &x, NULL), REPLY_OK);
 		l.now += 100 * MS;
 	}
 	lab_until(&l, 30 * NS_PER_S);
@@ -803,7 +804,7 @@ START_TEST(sequence_numbers_wrap)
 	r = lab_take(&l);
 	CHECK_LOSS(r, 8, 5, 3, 0);
 	ck_assert_int_eq(r.v[METRIC_RECEIVED], 92);
-	ck_assert_uint_eq(session_next_seq(l.s), 161);
+	ck_assert_uint_eq(session_next_seq(l.s, 0), 161);
 	session_free(l.s);
 }
 END_TEST
@@ -827,7 +828,7 @@ step_test(int64_t step)
 		    lab_reflect(&l, 135, 5 * MS, 5 * MS);
 		struct sample m;
 
-		ck_assert_int_eq(session_reply(l.s, &x, &m), REPLY_OK);
+		ck_assert_int_eq(session_reply(l.s, 0, &x, &m), REPLY_OK);
 		ck_assert_int_eq(m.rtt_ns, 10 * MS);
 		ck_assert_int_eq(m.bwd_ns, NS_UNKNOWN);
 	}
@@ -1050,9 +1051,9 @@ sim_play(struct sim *w, struct session *s)
 		session_advance(s, at(e->t), NULL, NULL);
 		if (e->kind == EV_SEND) {
 			session_slot(s, at(e->t));
-			session_sent(s, at(e->t), at(e->t), e->i);
+			session_sent(s, 0, at(e->t), at(e->t), e->i);
 		} else {
-			(void)session_reply(s, &w->reply[e->i], NULL);
+			(void)session_reply(s, 0, &w->reply[e->i], NULL);
 		}
 		ck_assert_int_gt(session_deadline(s).ns, MONO0 + e->t - 1);
 	}

@@ -8,13 +8,13 @@
 #include "lib/stats/hist.h"
 #include "lib/base/clock.h"
 #include "lib/stats/percentile.h"
+#include "lib/stats/varint.h"
 
 #include <assert.h>
 #include <string.h>
 
 #define SUB (1U << HIST_SUB_BITS)
 #define OFFSET_MAX ((uint64_t)INT64_MAX)
-#define VARINT_MAX 10 /* octets of 64 bits */
 
 static_assert(((62 - HIST_SUB_BITS + 1) << HIST_SUB_BITS) + SUB == HIST_BUCKETS,
               "the last bucket ends at 2^63");
@@ -146,54 +146,6 @@ hist_percentile_ns(const struct hist *h, double p)
 	if (__builtin_add_overflow(h->base_ns, bucket_middle_ns(i), &v))
 		v = INT64_MAX;
 	return v;
-}
-
-static size_t
-varint_put(uint8_t *out, size_t size, uint64_t v)
-{
-	size_t n = 0;
-
-	do {
-		if (n == size)
-			return 0;
-		out[n++] = (uint8_t)((v & 0x7f) | (v > 0x7f ? 0x80 : 0));
-		v >>= 7;
-	} while (v);
-	return n;
-}
-
-/* Octets read, 0 when truncated, over 64 bits or not in shortest form. */
-static size_t
-varint_get(const uint8_t *in, size_t len, uint64_t *out)
-{
-	uint64_t v = 0;
-
-	for (size_t n = 0; n < len && n < VARINT_MAX; n++) {
-		if (n == VARINT_MAX - 1 && in[n] > 1)
-			return 0;
-		v |= (uint64_t)(in[n] & 0x7f) << (7 * n);
-		if (in[n] & 0x80)
-			continue;
-		if (n > 0 && in[n] == 0)
-			return 0;
-		*out = v;
-		return n + 1;
-	}
-	return 0;
-}
-
-static uint64_t
-zigzag(int64_t v)
-{
-	return v < 0 ? ~((uint64_t)v << 1) : (uint64_t)v << 1;
-}
-
-static int64_t
-unzigzag(uint64_t u)
-{
-	const uint64_t half = u >> 1;
-
-	return u & 1 ? -(int64_t)half - 1 : (int64_t)half;
 }
 
 size_t

@@ -10,7 +10,7 @@
 static const struct codec {
 	double ie, bpl, delay_ms;
 } codecs[] = {
-    [VOICE_NONE] = {0, 4.3, 20},     [VOICE_G711] = {0, 4.3, 20},
+    [VOICE_NONE] = {0, 4.3, 20},      [VOICE_G711] = {0, 4.3, 20},
     [VOICE_G711_PLC] = {0, 25.1, 20}, [VOICE_G729A] = {11, 19.0, 25},
     [VOICE_G7231] = {15, 16.1, 37.5},
 };

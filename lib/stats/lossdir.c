@@ -1,50 +1,107 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "lib/stats/lossdir.h"
 
+/* A foreign reflector that jumps further forgot the session, and did not
+ * merely answer copies. */
+#define COUNT_JUMP_MAX 4096
+
 static void
-book(struct interval *iv, enum loss_dir dir, bool add)
+tally_book(struct tally *t, enum loss_dir dir, bool add)
 {
-	uint32_t *n = dir == DIR_FWD   ? &iv->lost_fwd
-	              : dir == DIR_BWD ? &iv->lost_bwd
+	uint32_t *n = dir == DIR_FWD   ? &t->fwd
+	              : dir == DIR_BWD ? &t->bwd
 	                               : NULL;
 
 	if (n)
 		*n = add ? *n + 1 : *n - 1;
 }
 
+static struct tally *
+tally_of(const struct lossbook *b, const struct pkt *p)
+{
+	return p->book ? &p->book->flow[b->flow].t : NULL;
+}
+
 static void
-set_dir(struct pkt *p, enum loss_dir dir)
+book_changed(struct book *k)
+{
+	if (k->shipped)
+		k->changed = true;
+}
+
+/* Moves a lost packet from one direction to another. */
+static void
+rebook(struct lossbook *b, struct pkt *p, enum loss_dir from, enum loss_dir to)
+{
+	struct tally *t = tally_of(b, p);
+
+	if (t) {
+		tally_book(t, from, false);
+		tally_book(t, to, true);
+		book_changed(p->book);
+	}
+	if (p->in_run && b->run) {
+		tally_book(b->run, from, false);
+		tally_book(b->run, to, true);
+	}
+}
+
+static void
+set_dir(struct lossbook *b, struct pkt *p, enum loss_dir dir)
 {
 	if (p->dir == dir || p->dir == DIR_BWD || p->dir == DIR_GROUP)
 		return;
-	if (p->state == PKT_LOST && p->iv) {
-		book(p->iv, (enum loss_dir)p->dir, false);
-		book(p->iv, dir, true);
-	}
+	if (p->state == PKT_LOST)
+		rebook(b, p, (enum loss_dir)p->dir, dir);
 	p->dir = (uint8_t)dir;
 }
 
 void
-lossdir_lost(struct pkt *p)
+lossdir_lost(struct lossbook *b, struct pkt *p)
 {
+	struct tally *t = tally_of(b, p);
+
 	p->state = PKT_LOST;
-	if (!p->iv)
+	if (!t)
 		return;
-	p->iv->lost++;
-	book(p->iv, (enum loss_dir)p->dir, true);
+	t->lost++;
+	tally_book(t, (enum loss_dir)p->dir, true);
+	book_changed(p->book);
 }
 
 void
-lossdir_unlost(struct pkt *p)
+lossdir_join_run(struct lossbook *b, struct pkt *p)
 {
-	p->state = PKT_SENT;
-	if (!p->iv)
+	if (!b->run)
 		return;
-	p->iv->lost--;
-	if (p->dir == DIR_GROUP) /* answered: one of those that reached it */
-		book(p->iv, p->iv->lost_bwd ? DIR_BWD : DIR_FWD, false);
+	p->in_run = true;
+	b->run->lost++;
+	tally_book(b->run, (enum loss_dir)p->dir, true);
+}
+
+static void
+tally_unlost(struct tally *t, enum loss_dir dir)
+{
+	t->lost--;
+	if (dir == DIR_GROUP) /* answered: one of those that reached it */
+		tally_book(t, t->bwd ? DIR_BWD : DIR_FWD, false);
 	else
-		book(p->iv, (enum loss_dir)p->dir, false);
+		tally_book(t, dir, false);
+}
+
+void
+lossdir_unlost(struct lossbook *b, struct pkt *p)
+{
+	struct tally *t = tally_of(b, p);
+
+	p->state = PKT_SENT;
+	if (t) {
+		tally_unlost(t, (enum loss_dir)p->dir);
+		book_changed(p->book);
+	}
+	if (p->in_run && b->run)
+		tally_unlost(b->run, (enum loss_dir)p->dir);
+	p->in_run = false;
 	p->dir = DIR_UNDET;
 }
 
@@ -61,164 +118,222 @@ lossdir_plausible(const struct lossdir_report *r, const struct seqwin *w,
 	return behind >= LOSSDIR_BITS || (r->bitmap >> behind & 1);
 }
 
-void
-lossdir_evict(const struct lossdir *d, struct pkt *p)
+/* Is it a loss whose direction the next counters may still tell? */
+static bool
+waits_beyond(const struct lossdir *d, const struct pkt *p)
 {
-	if (p->state == PKT_LOST && p->iv && p->dir == DIR_UNDET && d->valid &&
-	    seq_diff(p->seq, d->highest) > 0)
-		p->iv->evicted++;
+	if (p->state != PKT_LOST || p->dir != DIR_UNDET)
+		return false;
+	return (d->valid && seq_diff(p->seq, d->highest) > 0) ||
+	       (d->counted && seq_diff(p->seq, d->seq) > 0);
+}
+
+void
+lossdir_evict(const struct lossdir *d, struct lossbook *b, struct pkt *p)
+{
+	if (!waits_beyond(d, p))
+		return;
+	if (p->book)
+		tally_of(b, p)->evicted++;
+	if (p->in_run && b->run)
+		b->run->evicted++;
 }
 
 static void
-forget_evicted(struct interval *open)
+forget_evicted(struct lossbook *b)
 {
-	for (struct interval *iv = open; iv; iv = iv->next)
-		iv->evicted = 0;
+	for (struct book *k = b->books->head; k; k = k->next)
+		k->flow[b->flow].t.evicted = 0;
+	if (b->run)
+		b->run->evicted = 0;
 }
 
 void
-lossdir_forget(struct lossdir *d, struct interval *open)
+lossdir_forget(struct lossdir *d, struct lossbook *b)
 {
-	d->valid = false;
-	forget_evicted(open);
+	if (!d->valid && !d->counted)
+		return;
+	d->valid = d->counted = false;
+	forget_evicted(b);
 }
 
 /* What each bit says. Clear ones count only from the floor up, and only in
  * the latest report. */
 static void
-learn_bits(struct lossdir *d, struct seqwin *w, const struct lossdir_report *r,
-           bool latest)
+learn_bits(struct lossdir *d, struct lossbook *b,
+           const struct lossdir_report *r, bool latest)
 {
-	seqwin_advance_low(w);
+	seqwin_advance_low(b->win);
 	for (uint32_t i = 0; i < LOSSDIR_BITS; i++) {
 		const uint32_t seq = r->highest - i;
 		struct pkt *p;
 
-		if (seq_diff(seq, w->low) < 0)
+		if (seq_diff(seq, b->win->low) < 0)
 			break;
-		p = seqwin_find(w, seq);
+		p = seqwin_find(b->win, seq);
 		if (!p || p->state == PKT_RECEIVED)
 			continue;
 		if (r->bitmap >> i & 1)
-			set_dir(p, DIR_BWD);
+			set_dir(b, p, DIR_BWD);
 		else if (latest && seq_diff(seq, d->floor) > 0)
-			set_dir(p, DIR_FWD);
+			set_dir(b, p, DIR_FWD);
 	}
+}
+
+static void
+decide_evicted(struct tally *t, enum loss_dir dir)
+{
+	if (dir == DIR_FWD)
+		t->fwd += t->evicted;
+	else
+		t->bwd += t->evicted;
+	t->evicted = 0;
 }
 
 /* Every loss of the gap (after, until] in one direction. */
 static void
-decide_all(struct seqwin *w, struct interval *open, uint32_t after,
-           uint32_t until, enum loss_dir dir)
+decide_all(struct lossbook *b, uint32_t after, uint32_t until,
+           enum loss_dir dir)
 {
-	for (struct interval *iv = open; iv; iv = iv->next) {
-		if (dir == DIR_FWD)
-			iv->lost_fwd += iv->evicted;
-		else
-			iv->lost_bwd += iv->evicted;
+	for (struct book *k = b->books->head; k; k = k->next) {
+		if (k->flow[b->flow].t.evicted == 0)
+			continue;
+		decide_evicted(&k->flow[b->flow].t, dir);
+		book_changed(k);
 	}
+	if (b->run)
+		decide_evicted(b->run, dir);
 	for (uint32_t seq = until; seq != after; seq--) {
-		struct pkt *p = seqwin_find(w, seq);
+		struct pkt *p = seqwin_find(b->win, seq);
 
 		if (!p)
 			break; /* all older ones have left too */
 		if (p->state != PKT_RECEIVED)
-			set_dir(p, dir);
+			set_dir(b, p, dir);
 	}
 }
 
-/* The one open interval in which all n packets of the gap were lost, and none
- * of them is decided yet; or NULL. */
-static struct interval *
-only_interval(struct seqwin *w, struct interval *open, uint32_t after,
-              uint32_t until, uint32_t n)
+/* The one book in which all n packets of the gap that were not answered were
+ * lost, and none of them is decided yet; or NULL. */
+static struct book *
+only_book(const struct lossbook *b, uint32_t after, uint32_t until, uint32_t n)
 {
-	struct interval *only = NULL;
+	struct book *only = NULL;
 	uint32_t found = 0;
 
-	for (struct interval *iv = open; iv; iv = iv->next) {
-		if (iv->evicted == 0)
+	for (struct book *k = b->books->head; k; k = k->next) {
+		if (k->flow[b->flow].t.evicted == 0)
 			continue;
 		if (only)
 			return NULL;
-		only = iv;
-		found = iv->evicted;
+		only = k;
+		found = k->flow[b->flow].t.evicted;
 	}
 	for (uint32_t seq = until; seq != after; seq--) {
-		const struct pkt *p = seqwin_find(w, seq);
+		const struct pkt *p = seqwin_find(b->win, seq);
 
 		if (!p)
 			break;
-		if (p->state != PKT_LOST || !p->iv || p->dir != DIR_UNDET ||
-		    (only && p->iv != only))
+		if (p->state == PKT_RECEIVED)
+			continue;
+		if (p->state != PKT_LOST || !p->book || p->dir != DIR_UNDET ||
+		    (only && p->book != only))
 			return NULL;
-		only = p->iv;
+		only = p->book;
 		found++;
 	}
 	return found == n ? only : NULL;
 }
 
-/* Some of the gap arrived: which ones stays unknown, how many is not. */
+/* Some of the n packets of the gap arrived: which ones stays unknown, how many
+ * is not. */
 static void
-decide_some(struct seqwin *w, struct interval *open, uint32_t after,
-            uint32_t until, uint32_t arrived)
+decide_some(struct lossbook *b, uint32_t after, uint32_t until, uint32_t n,
+            uint32_t arrived)
 {
-	const uint32_t n = until - after;
-	struct interval *iv = only_interval(w, open, after, until, n);
+	struct book *k = only_book(b, after, until, n);
+	struct tally *t;
 
-	if (!iv)
+	/* The run first: its packets may lie in several intervals. */
+	if (b->run && tally_undet(b->run) == n) {
+		b->run->bwd += arrived;
+		b->run->fwd += n - arrived;
+		b->run->evicted = 0;
+	}
+	if (!k)
 		return;
-	iv->lost_bwd += arrived;
-	iv->lost_fwd += n - arrived;
+	t = &k->flow[b->flow].t;
+	t->bwd += arrived;
+	t->fwd += n - arrived;
+	t->evicted = 0;
+	book_changed(k);
 	for (uint32_t seq = until; seq != after; seq--) {
-		struct pkt *p = seqwin_find(w, seq);
+		struct pkt *p = seqwin_find(b->win, seq);
 
 		if (!p)
 			break;
-		p->dir = DIR_GROUP;
+		if (p->state != PKT_RECEIVED)
+			p->dir = DIR_GROUP;
 	}
 }
 
 static void
-learn_gap(struct lossdir *d, struct seqwin *w, struct interval *open,
-          const struct lossdir_report *r)
+decide_gap(struct lossbook *b, uint32_t after, uint32_t until, uint32_t n,
+           uint32_t arrived)
+{
+	if (n == 0)
+		return;
+	if (arrived == 0)
+		decide_all(b, after, until, DIR_FWD);
+	else if (arrived == n)
+		decide_all(b, after, until, DIR_BWD);
+	else if (arrived < n)
+		decide_some(b, after, until, n, arrived);
+}
+
+static void
+learn_gap(struct lossdir *d, struct lossbook *b, const struct lossdir_report *r)
 {
 	const uint32_t until = r->highest - LOSSDIR_BITS, after = d->highest;
 	const uint32_t in_bitmap =
 	    (uint32_t)__builtin_popcountll((unsigned long long)r->bitmap);
-	const uint32_t n = until - after;
-	const uint32_t arrived = r->distinct - d->distinct - in_bitmap;
 
 	/* A reply so late that its bitmap reaches beyond the window cannot
 	 * tell gap from bitmap among the packets that have left it. */
-	if (seq_diff(until + 1, seqwin_first(w)) < 0)
+	if (seq_diff(until + 1, seqwin_first(b->win)) < 0)
 		return;
-	if (arrived == 0)
-		decide_all(w, open, after, until, DIR_FWD);
-	else if (arrived == n)
-		decide_all(w, open, after, until, DIR_BWD);
-	else if (arrived < n)
-		decide_some(w, open, after, until, arrived);
+	decide_gap(b, after, until, until - after,
+	           r->distinct - d->distinct - in_bitmap);
+}
+
+/* Books whose packets lie on both sides of the restart say so. */
+static void
+mark_restart(struct lossbook *b, uint32_t before, uint32_t after)
+{
+	for (struct book *k = b->books->head; k; k = k->next) {
+		const struct book_flow *f = &k->flow[b->flow];
+
+		if (f->has_seq && seq_diff(f->last_seq, before) > 0 &&
+		    seq_diff(f->first_seq, after) <= 0)
+			k->restart = true;
+	}
+	if (b->run_restart)
+		*b->run_restart = true;
 }
 
 /* The reflector knows nothing before the first packet that it shows. */
 static void
-start_anew(struct lossdir *d, struct interval *open,
+start_anew(struct lossdir *d, struct lossbook *b,
            const struct lossdir_report *r)
 {
 	if (d->valid) {
-		for (struct interval *iv = open; iv; iv = iv->next) {
-			if (iv->has_seq &&
-			    seq_diff(iv->last_seq, d->highest) > 0 &&
-			    seq_diff(iv->first_seq, r->highest) <= 0)
-				iv->flags |= RESULT_REFLECTOR_RESTART;
-		}
+		mark_restart(b, d->highest, r->highest);
 		if (d->instance_id != r->instance_id) {
 			d->has_old = true;
 			d->old_instance_id = d->instance_id;
 		}
 	}
-	forget_evicted(open);
+	forget_evicted(b);
 	d->valid = true;
 	d->instance_id = r->instance_id;
 	d->floor = r->highest - 63U +
@@ -226,7 +341,7 @@ start_anew(struct lossdir *d, struct interval *open,
 }
 
 void
-lossdir_learn(struct lossdir *d, struct seqwin *w, struct interval *open,
+lossdir_learn(struct lossdir *d, struct lossbook *b,
               const struct lossdir_report *r)
 {
 	const bool same = d->valid && d->instance_id == r->instance_id;
@@ -234,22 +349,103 @@ lossdir_learn(struct lossdir *d, struct seqwin *w, struct interval *open,
 
 	if (d->valid && !same && d->has_old &&
 	    r->instance_id == d->old_instance_id) {
-		learn_bits(d, w, r, false); /* a straggler's facts stand */
+		learn_bits(d, b, r, false); /* a straggler's facts stand */
 		return;
 	}
 	if (same && ahead <= 0) {
-		learn_bits(d, w, r, ahead == 0);
+		learn_bits(d, b, r, ahead == 0);
 		if (ahead == 0 && r->distinct > d->distinct)
 			d->distinct = r->distinct;
 		return;
 	}
 	if (!same || r->distinct <= d->distinct) {
-		start_anew(d, open, r);
+		start_anew(d, b, r);
 	} else if (ahead > LOSSDIR_BITS) {
-		learn_gap(d, w, open, r);
-		forget_evicted(open);
+		learn_gap(d, b, r);
+		forget_evicted(b);
 	}
-	learn_bits(d, w, r, true);
+	learn_bits(d, b, r, true);
 	d->highest = r->highest;
 	d->distinct = r->distinct;
+}
+
+/* How many packets of the gap (after, until] were not answered. */
+static uint32_t
+unanswered(const struct seqwin *w, uint32_t after, uint32_t until)
+{
+	uint32_t n = until - after;
+
+	for (uint32_t seq = until; seq != after; seq--) {
+		const struct pkt *p = seqwin_find(w, seq);
+
+		if (!p)
+			break;
+		n -= p->state == PKT_RECEIVED;
+	}
+	return n;
+}
+
+/* The gap's packets may not have timed out yet, and only numbers are known:
+ * they are dealt out in order, which is right for the book as a whole. */
+static void
+deal_out(struct lossbook *b, uint32_t after, uint32_t until, uint32_t arrived)
+{
+	const struct pkt *first = NULL;
+
+	for (uint32_t seq = after + 1; seq != until + 1; seq++) {
+		const struct pkt *p = seqwin_find(b->win, seq);
+
+		if (p && p->state == PKT_RECEIVED)
+			continue;
+		if (!p || p->dir != DIR_UNDET ||
+		    (first && p->book != first->book))
+			return;
+		first = p;
+	}
+	for (uint32_t seq = after + 1; seq != until + 1; seq++) {
+		struct pkt *p = seqwin_find(b->win, seq);
+
+		if (p->state == PKT_RECEIVED)
+			continue;
+		set_dir(b, p, arrived ? DIR_BWD : DIR_FWD);
+		p->by_number = true;
+		arrived -= arrived > 0;
+	}
+}
+
+static void
+count_gap(struct lossdir *d, struct lossbook *b, uint32_t seq, uint32_t missing)
+{
+	const uint32_t n = unanswered(b->win, d->seq, seq - 1);
+	const uint32_t answered = seq - 1 - d->seq - n;
+
+	/* With copies in between there are more replies than packets: then
+	 * nobody can tell. */
+	if (n == 0 || missing < answered || missing - answered > n)
+		return;
+	if (missing == answered || missing - answered == n)
+		decide_gap(b, d->seq, seq - 1, n, missing - answered);
+	else
+		deal_out(b, d->seq, seq - 1, missing - answered);
+}
+
+void
+lossdir_count(struct lossdir *d, struct lossbook *b, uint32_t seq,
+              uint32_t rseq)
+{
+	const int32_t ds = seq_diff(seq, d->seq), dr = seq_diff(rseq, d->rseq);
+
+	if (!d->counted || (ds > 0 && (dr <= 0 || dr - ds > COUNT_JUMP_MAX))) {
+		if (d->counted)
+			mark_restart(b, d->seq, seq);
+		forget_evicted(b);
+		d->counted = true;
+	} else if (ds <= 0) {
+		return; /* overtaken: the gap it lies in is decided */
+	} else {
+		count_gap(d, b, seq, (uint32_t)dr - 1);
+		forget_evicted(b);
+	}
+	d->seq = seq;
+	d->rseq = rseq;
 }

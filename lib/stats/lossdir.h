@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The direction of each loss, from what the reflector says it received.
+ * The direction of each loss of a flow, from what the reflector says it
+ * received.
  *
- * A reply carries the reflector's bitmap of the last 64 sequence numbers up to
- * `highest`, and how many packets of the session it received, copies apart.
+ * A reply of a twmesh reflector carries its bitmap of the last 64 sequence
+ * numbers up to `highest`, and how many packets of the session it received,
+ * copies apart.
  *   - a bit that is set, in any reply: the packet reached the reflector, so
  *     its loss was backward. That is final.
  *   - a bit that is clear, in a later reply: it did not, so forward, unless a
@@ -11,17 +13,24 @@
  *   - packets older than the bitmap and newer than the `highest` of the reply
  *     before: the difference of the counters says how many of them arrived. If
  *     none or all, each is decided; if some, only their numbers are, and that
- *     only when the whole gap lies in one open interval. Otherwise they stay
+ *     only when the whole gap lies in one interval. Otherwise they stay
  *     undetermined.
  * A reflector that starts anew (another instance id, or its counter fell back:
  * it forgot the session) knows nothing of the time before the first packet it
  * shows; clear bits before that one mean nothing, and no counters are compared
  * across it. The same holds for the first reply of a session.
+ *
+ * Of a foreign reflector that was proved to count for itself only its sequence
+ * numbers speak: between two replies that came in order, the replies missing
+ * in between are the packets of that gap that it received (rule 7).
+ *
+ * Facts are booked where the packet's book is, whether its interval is still
+ * open or was shipped already, and in the loss run that goes on.
  */
 #ifndef TWMESH_STATS_LOSSDIR_H
 #define TWMESH_STATS_LOSSDIR_H
 
-#include "lib/stats/interval.h"
+#include "lib/stats/book.h"
 #include "lib/stats/seqwin.h"
 
 #include <stdbool.h>
@@ -37,6 +46,18 @@ struct lossdir {
 	uint32_t floor;    /* first packet this instance is known to have */
 	bool has_old;
 	uint64_t old_instance_id; /* before the restart: stragglers */
+	/* foreign reflectors: the last reply that came in order */
+	bool counted;
+	uint32_t seq, rseq;
+};
+
+/* Where facts are booked: of one flow. */
+struct lossbook {
+	struct seqwin *win;
+	struct books *books;
+	struct tally *run; /* of the loss run that goes on, or NULL */
+	bool *run_restart; /* set when the reflector began anew */
+	unsigned flow;
 };
 
 struct lossdir_report {
@@ -48,16 +69,21 @@ struct lossdir_report {
  * that is not may be used. */
 bool lossdir_plausible(const struct lossdir_report *r, const struct seqwin *w,
                        uint32_t seq);
-/* `open`: the session's open intervals. */
-void lossdir_learn(struct lossdir *d, struct seqwin *w, struct interval *open,
+void lossdir_learn(struct lossdir *d, struct lossbook *b,
                    const struct lossdir_report *r);
+/* A foreign reflector that counts answered `seq` as its packet `rseq`, for the
+ * first time. */
+void lossdir_count(struct lossdir *d, struct lossbook *b, uint32_t seq,
+                   uint32_t rseq);
 /* The reflector answers without state: what was known is void. */
-void lossdir_forget(struct lossdir *d, struct interval *open);
+void lossdir_forget(struct lossdir *d, struct lossbook *b);
 /* p is about to leave the window. */
-void lossdir_evict(const struct lossdir *d, struct pkt *p);
+void lossdir_evict(const struct lossdir *d, struct lossbook *b, struct pkt *p);
 
 /* Books p as lost, in the direction known so far; and takes that back. */
-void lossdir_lost(struct pkt *p);
-void lossdir_unlost(struct pkt *p);
+void lossdir_lost(struct lossbook *b, struct pkt *p);
+void lossdir_unlost(struct lossbook *b, struct pkt *p);
+/* The loss run takes in a lost packet. */
+void lossdir_join_run(struct lossbook *b, struct pkt *p);
 
 #endif

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define RING_MIN 256U
+#define RING_MIN 128U
 #define RING_MAX (1U << 18) /* 14 MB: 100,000 packets/s for 2.5 s */
 
 bool
@@ -59,7 +59,7 @@ seqwin_push(struct seqwin *w)
 	memset(p, 0, sizeof(*p));
 	p->seq = seq;
 	p->state = PKT_SENT;
-	p->fwd_ns = p->bwd_ns = NS_UNKNOWN;
+	p->fwd_ns = p->bwd_ns = p->t1_nic_ns = NS_UNKNOWN;
 	w->sent++;
 	if (seq_diff(w->tail, seqwin_first(w)) < 0)
 		w->tail = seqwin_first(w);
@@ -75,7 +75,7 @@ needs_direction(const struct pkt *p)
 		return false;
 	if (p->state == PKT_SENT)
 		return true;
-	return p->state == PKT_LOST && p->iv &&
+	return p->state == PKT_LOST && p->book &&
 	       (p->dir == DIR_UNDET || p->dir == DIR_FWD);
 }
 

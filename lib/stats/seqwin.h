@@ -17,6 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct book;
 struct interval;
 
 enum pkt_state { PKT_NONE, PKT_SENT, PKT_RECEIVED, PKT_LOST };
@@ -36,10 +37,22 @@ struct pkt {
 	bool late : 1;       /* a reply came after the timeout */
 	bool stepped : 1;    /* the clock stepped while it was out */
 	bool no_pred : 1;    /* no IPDV with the packet before */
+	bool t1_kernel : 1;  /* t1 is the kernel's stamp */
+	bool settled : 1;    /* RECEIVED, and its delays are final */
+	bool by_number : 1;  /* dir is one of a group: only numbers are known */
+	bool in_run : 1;     /* booked in the loss run that goes on */
+	bool has_rseq : 1;   /* a reply came: rseq .. tos hold */
 	struct interval *iv; /* borrowed; NULL: warm-up, or closed */
+	struct book *book;   /* borrowed; outlives iv */
+	uint64_t order;      /* of sending, over all flows of the session */
 	struct clock_pair t1;
 	uint64_t t1_wire;
-	int64_t fwd_ns, bwd_ns; /* when RECEIVED; NS_UNKNOWN */
+	int64_t t1_nic_ns;      /* NS_UNKNOWN */
+	int64_t fwd_ns, bwd_ns; /* when settled; NS_UNKNOWN */
+	/* Of the first reply, and the reflector's number of a copy's: */
+	uint32_t rseq, rseq_copy;
+	int16_t sender_ttl, ttl, tos; /* -1 */
+	struct wall t2, t3, t4;
 };
 
 struct seqwin {
@@ -49,6 +62,8 @@ struct seqwin {
 	uint64_t sent; /* in all */
 	uint32_t tail; /* all before it are decided by time */
 	uint32_t low;  /* before it, no loss waits for its direction */
+	uint32_t high; /* highest that was answered; valid when any */
+	bool any;
 };
 
 /* a - b on the circle of 32 bits: positive when a comes after b. */

@@ -119,6 +119,7 @@ struct session_reply {
 	bool sender_synchronised, reflector_synchronised;
 	bool has_bitmap;
 	bool stateful;     /* the reflector says it counts for itself */
+	bool duplicate;    /* it had received this packet before: a copy */
 	bool t2_is_kernel; /* it says so */
 	uint64_t instance_id;
 	uint32_t bitmap_highest;

@@ -1,0 +1,456 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "lib/stats/runtrack.h"
+
+#include "lib/stats/interval.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define AHEAD_MAX 256U /* packets looked at ahead of the border */
+/* Evidence: so many packets before and after a run, and of its two ends. */
+#define EVIDENCE_AROUND 50U
+#define EVIDENCE_END 50U
+
+/* The session as this file sees it, for the length of a call. */
+struct view {
+	struct runtrack *t;
+	runtrack_flow_fn *flow;
+	void *arg;
+	struct mono now;
+};
+
+bool
+runtrack_init(struct runtrack *t, uint32_t packets, unsigned flows,
+              uint64_t seed)
+{
+	uint32_t n = 128;
+
+	while (n < packets && n < (1U << 24))
+		n *= 2;
+	memset(t, 0, sizeof(*t));
+	t->ring = calloc(n, sizeof(*t->ring));
+	t->tally = calloc(flows, sizeof(*t->tally));
+	t->mask = n - 1;
+	t->flows = flows;
+	t->seed = seed;
+	t->news_end = &t->news;
+	if (t->ring && t->tally)
+		return true;
+	runtrack_release(t);
+	return false;
+}
+
+void
+runtrack_release(struct runtrack *t)
+{
+	while (t->news) {
+		struct run_news *next = t->news->next;
+
+		loss_run_clear(&t->news->run);
+		free(t->news);
+		t->news = next;
+	}
+	free(t->ring);
+	free(t->tally);
+	t->ring = NULL;
+	t->tally = NULL;
+}
+
+void
+runtrack_sent(struct runtrack *t, unsigned flow, struct pkt *p)
+{
+	p->order = t->next;
+	t->ring[t->next++ & t->mask] =
+	    (struct order_ref){.seq = p->seq, .flow = flow};
+}
+
+void
+runtrack_dropped(struct runtrack *t, struct mono now)
+{
+	t->dropped = true;
+	t->dropped_at = now;
+}
+
+/* The packet sent as the order-th, or NULL when it has left its window. */
+static struct pkt *
+find(const struct view *v, uint64_t order, unsigned *flow)
+{
+	const struct order_ref *r = &v->t->ring[order & v->t->mask];
+	struct pkt *p;
+
+	if (order >= v->t->next || v->t->next - order > v->t->mask + 1U)
+		return NULL;
+	p = seqwin_find(v->flow(v->arg, r->flow)->win, r->seq);
+	*flow = r->flow;
+	return p && p->order == order ? p : NULL;
+}
+
+static struct tally
+run_sum(const struct runtrack *t)
+{
+	struct tally sum = {0, 0, 0, 0};
+
+	for (unsigned i = 0; i < t->flows; i++) {
+		sum.lost += t->tally[i].lost;
+		sum.fwd += t->tally[i].fwd;
+		sum.bwd += t->tally[i].bwd;
+	}
+	return sum;
+}
+
+static struct run_edge
+edge_of(const struct pkt *p, unsigned flow)
+{
+	return (struct run_edge){true, p->t1, p->seq, flow};
+}
+
+/* --- evidence ------------------------------------------------------------- */
+
+static enum packet_fate
+fate_of(const struct pkt *p)
+{
+	if (p->state == PKT_RECEIVED)
+		return FATE_RECEIVED;
+	if (p->late)
+		return FATE_LATE;
+	if (p->by_number || p->dir == DIR_UNDET || p->dir == DIR_GROUP)
+		return FATE_LOST_UNDET;
+	return p->dir == DIR_FWD ? FATE_LOST_FWD : FATE_LOST_BWD;
+}
+
+static struct loss_run_packet
+evidence_of(const struct pkt *p, unsigned flow)
+{
+	const struct wall unknown = {NS_UNKNOWN};
+	struct loss_run_packet e = {
+	    .seq = p->seq,
+	    .flow = (uint16_t)flow,
+	    .fate = (uint8_t)fate_of(p),
+	    .sender_ttl = -1,
+	    .ttl = -1,
+	    .tos = -1,
+	    .t1 = p->t1.wall,
+	    .t2 = unknown,
+	    .t3 = unknown,
+	    .t4 = unknown,
+	};
+
+	if (p->has_rseq) {
+		e.reflector_seq = p->rseq;
+		e.t2 = p->t2;
+		e.t3 = p->t3;
+		e.t4 = p->t4;
+		e.sender_ttl = p->sender_ttl;
+		e.ttl = p->ttl;
+		e.tos = p->tos;
+	}
+	return e;
+}
+
+/* Appends the packets [from, to) that are decided, as far as there is room. */
+static void
+gather(const struct view *v, uint64_t from, uint64_t to, struct loss_run *r)
+{
+	for (uint64_t o = from; o < to && r->packet_n < LOSS_RUN_PACKETS_MAX;
+	     o++) {
+		unsigned flow;
+		const struct pkt *p = find(v, o, &flow);
+
+		if (p && (p->state == PKT_RECEIVED || p->state == PKT_LOST))
+			r->packet[r->packet_n++] = evidence_of(p, flow);
+	}
+}
+
+static void
+add_evidence(const struct view *v, uint64_t end_order, struct loss_run *r)
+{
+	const uint64_t first = v->t->first_order;
+	const uint64_t from =
+	    first > EVIDENCE_AROUND ? first - EVIDENCE_AROUND : 0;
+	const uint64_t until = end_order + EVIDENCE_AROUND < v->t->next
+	                           ? end_order + EVIDENCE_AROUND
+	                           : v->t->next;
+
+	r->packet = calloc(LOSS_RUN_PACKETS_MAX, sizeof(*r->packet));
+	if (!r->packet)
+		return; /* the run is told without */
+	gather(v, from, first, r);
+	if (end_order - first <= 2 * EVIDENCE_END) {
+		gather(v, first, end_order, r);
+	} else {
+		gather(v, first, first + EVIDENCE_END, r);
+		gather(v, end_order - EVIDENCE_END, end_order, r);
+	}
+	gather(v, end_order, until, r);
+}
+
+/* --- news ----------------------------------------------------------------- */
+
+static uint64_t
+new_id(struct runtrack *t)
+{
+	/* splitmix64: distinct for distinct input */
+	uint64_t z = t->seed + ++t->runs * UINT64_C(0x9e3779b97f4a7c15);
+
+	z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+	z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
+	return z ^ z >> 31;
+}
+
+static struct wall
+edge_wall(const struct run_edge *e)
+{
+	return e->known ? e->t1.wall : (struct wall){NS_UNKNOWN};
+}
+
+/* A run from `first` to `last`; counts by `sum`; `after` may be unknown. */
+static struct loss_run
+describe(const struct view *v, const struct run_edge *before,
+         const struct run_edge *first, const struct run_edge *last,
+         const struct run_edge *after, const struct tally *sum)
+{
+	const struct runtrack *t = v->t;
+
+	return (struct loss_run){
+	    .first_seq = first->seq,
+	    .last_seq = last->seq,
+	    .first_flow = (uint16_t)first->flow,
+	    .last_flow = (uint16_t)last->flow,
+	    .lost = sum->lost,
+	    .lost_fwd = sum->fwd,
+	    .lost_bwd = sum->bwd,
+	    .lost_undet = tally_undet(sum),
+	    .first = first->t1.wall,
+	    .last = last->t1.wall,
+	    .before = edge_wall(before),
+	    .after = edge_wall(after),
+	    .lower_ns = mono_diff_ns(last->t1.mono, first->t1.mono),
+	    .upper_ns = before->known && after->known
+	                    ? mono_diff_ns(after->t1.mono, before->t1.mono)
+	                    : NS_UNKNOWN,
+	    .reflector_restart = t->restart,
+	    .host_limited =
+	        t->dropped && mono_diff_ns(t->dropped_at, first->t1.mono) >= 0,
+	};
+}
+
+static void
+tell(const struct view *v, struct loss_run *r, enum loss_run_state state)
+{
+	struct runtrack *t = v->t;
+	struct run_news *n = calloc(1, sizeof(*n));
+
+	if (!t->told) {
+		t->told = true;
+		t->told_confirmed = false;
+		t->run_id = new_id(t);
+		t->revision = 0;
+	}
+	r->state = state;
+	r->run_id = t->run_id;
+	r->revision = ++t->revision;
+	t->told_at = v->now;
+	t->told_confirmed |= state == LOSS_RUN_CONFIRMED;
+	if (state == LOSS_RUN_CLOSED || state == LOSS_RUN_RETRACTED)
+		t->told = false;
+	if (!n) {
+		loss_run_clear(r);
+		return;
+	}
+	n->run = *r;
+	*t->news_end = n;
+	t->news_end = &n->next;
+}
+
+static const struct run_edge nobody = {.known = false};
+
+static void
+tell_active(const struct view *v, enum loss_run_state state)
+{
+	struct runtrack *t = v->t;
+	const struct tally sum = run_sum(t);
+	struct loss_run r =
+	    describe(v, &t->before, &t->first, &t->last, &nobody, &sum);
+
+	tell(v, &r, state);
+}
+
+/* --- the walk ------------------------------------------------------------- */
+
+static void
+forget_run(const struct view *v)
+{
+	struct runtrack *t = v->t;
+
+	for (uint64_t o = t->first_order; t->active && o < t->border; o++) {
+		unsigned flow;
+		struct pkt *p = find(v, o, &flow);
+
+		if (p)
+			p->in_run = false;
+	}
+	memset(t->tally, 0, t->flows * sizeof(*t->tally));
+	t->active = t->restart = false;
+}
+
+static void
+take_lost(const struct view *v, struct pkt *p, unsigned flow)
+{
+	struct runtrack *t = v->t;
+	struct tally sum;
+
+	if (!t->active) {
+		t->active = true;
+		t->first_order = p->order;
+		t->before = t->seen;
+		t->first = edge_of(p, flow);
+	}
+	t->last = edge_of(p, flow);
+	t->last_order = p->order;
+	lossdir_join_run(v->flow(v->arg, flow), p);
+	sum = run_sum(t);
+	if (sum.lost != LOSS_RUN_MIN)
+		return;
+	if (p->iv)
+		p->iv->runs_long++;
+	tell_active(v, LOSS_RUN_CONFIRMED);
+}
+
+/* The run ends before p (NULL: without an end). */
+static void
+end_run(const struct view *v, const struct pkt *p, unsigned flow)
+{
+	struct runtrack *t = v->t;
+	const struct tally sum = run_sum(t);
+	const struct run_edge after = p ? edge_of(p, flow) : nobody;
+	struct loss_run r =
+	    describe(v, &t->before, &t->first, &t->last, &after, &sum);
+
+	if (sum.lost >= LOSS_RUN_MIN) {
+		add_evidence(v, p ? p->order : t->last_order + 1, &r);
+		tell(v, &r, LOSS_RUN_CLOSED);
+	} else {
+		if (p && p->iv && sum.lost == 1)
+			p->iv->runs_1++;
+		else if (p && p->iv && sum.lost == 2)
+			p->iv->runs_2++;
+		if (t->told)
+			tell(v, &r, LOSS_RUN_RETRACTED);
+	}
+	forget_run(v);
+}
+
+static void
+walk(const struct view *v)
+{
+	struct runtrack *t = v->t;
+
+	for (; t->border < t->next; t->border++) {
+		unsigned flow;
+		struct pkt *p = find(v, t->border, &flow);
+
+		if (!p || p->state == PKT_NONE)
+			continue; /* not known any more, or taken out */
+		if (p->state == PKT_SENT)
+			return;
+		if (p->state == PKT_LOST && p->counted)
+			take_lost(v, p, flow);
+		if (p->state != PKT_RECEIVED)
+			continue;
+		if (t->active)
+			end_run(v, p, flow);
+		t->seen = edge_of(p, flow);
+	}
+}
+
+/* --- ahead of the border ---------------------------------------------------
+ */
+
+static bool
+is_overtaken(const struct view *v, const struct pkt *p, unsigned flow)
+{
+	const struct seqwin *w = v->flow(v->arg, flow)->win;
+
+	return p->state == PKT_SENT && w->any && seq_diff(w->high, p->seq) > 0;
+}
+
+/* What would be the run if all that was overtaken stayed away. */
+struct guess {
+	struct tally sum;
+	struct run_edge first, last;
+};
+
+static struct guess
+look_ahead(const struct view *v)
+{
+	struct runtrack *t = v->t;
+	struct guess g = {.sum = {0, 0, 0, 0}};
+
+	if (t->active)
+		g = (struct guess){run_sum(t), t->first, t->last};
+	for (uint64_t o = t->border; o < t->next && o < t->border + AHEAD_MAX;
+	     o++) {
+		unsigned flow;
+		const struct pkt *p = find(v, o, &flow);
+
+		if (!p || p->state == PKT_NONE || !p->counted)
+			continue;
+		if (p->state != PKT_LOST && !is_overtaken(v, p, flow))
+			break;
+		if (g.sum.lost == 0)
+			g.first = edge_of(p, flow);
+		g.last = edge_of(p, flow);
+		g.sum.lost++;
+		g.sum.fwd += p->dir == DIR_FWD;
+		g.sum.bwd += p->dir == DIR_BWD;
+	}
+	return g;
+}
+
+static void
+judge_ahead(const struct view *v)
+{
+	struct runtrack *t = v->t;
+	const struct guess g = look_ahead(v);
+	struct loss_run r;
+
+	if ((g.sum.lost >= LOSS_RUN_MIN) == t->told)
+		return;
+	if (!t->told) {
+		r = describe(v, t->active ? &t->before : &t->seen, &g.first,
+		             &g.last, &nobody, &g.sum);
+		t->told_first = g.first;
+		t->told_last = g.last;
+		tell(v, &r, LOSS_RUN_OPEN);
+	} else if (!t->told_confirmed) {
+		r = describe(v, &nobody, &t->told_first, &t->told_last, &nobody,
+		             &g.sum);
+		tell(v, &r, LOSS_RUN_RETRACTED);
+	}
+}
+
+void
+runtrack_advance(struct runtrack *t, runtrack_flow_fn *flow, void *arg,
+                 struct mono now)
+{
+	const struct view v = {t, flow, arg, now};
+
+	walk(&v);
+	judge_ahead(&v);
+	if (t->active && t->told && t->told_confirmed &&
+	    mono_diff_ns(now, t->told_at) >= RUNTRACK_AGAIN_NS)
+		tell_active(&v, LOSS_RUN_CONFIRMED);
+}
+
+void
+runtrack_finish(struct runtrack *t, runtrack_flow_fn *flow, void *arg,
+                struct mono now)
+{
+	const struct view v = {t, flow, arg, now};
+
+	walk(&v);
+	if (t->active)
+		end_run(&v, NULL, 0);
+	judge_ahead(&v);
+	t->seen = nobody;
+}

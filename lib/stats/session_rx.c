@@ -1,0 +1,569 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A reply is judged at once: received, late, a copy; hops, DSCP, order; what
+ * it says of losses. Its delays may have to wait: T3 in it was read before the
+ * send, and the next reply of the flow tells when it really left (Follow-Up
+ * Telemetry, RFC 8972 4.7). What waits is made final in order of arrival, as
+ * the jitter of RFC 3550 wants it.
+ */
+#include "lib/stats/session_priv.h"
+
+/* --- delays --------------------------------------------------------------- */
+
+static int64_t
+raw_rtt(const struct pkt *p, struct mono t4, int64_t t4_nic_ns)
+{
+	/* both stamps of one NIC's clock are better than the system's */
+	if (p->t1_nic_ns != NS_UNKNOWN && t4_nic_ns != NS_UNKNOWN)
+		return delay_ns(t4_nic_ns, p->t1_nic_ns);
+	return delay_ns(t4.ns, p->t1.mono.ns);
+}
+
+static struct sample
+sample_of(const struct pkt *p, struct mono t4, int64_t t4_nic_ns)
+{
+	const int64_t raw = raw_rtt(p, t4, t4_nic_ns);
+	const int64_t residence = delay_ns(p->t3.ns, p->t2.ns);
+	struct sample m = {NS_UNKNOWN, NS_UNKNOWN, NS_UNKNOWN, NS_UNKNOWN,
+	                   -1,         -1,         p->counted};
+
+	if (raw != NS_UNKNOWN && raw >= 0) {
+		m.raw_rtt_ns = raw;
+		if (residence != NS_UNKNOWN && residence >= 0 &&
+		    residence <= raw)
+			m.rtt_ns = raw - residence;
+	}
+	m.fwd_ns = delay_ns(p->t2.ns, p->t1.wall.ns);
+	if (!p->stepped) /* else T1's clock is not T4's */
+		m.bwd_ns = delay_ns(p->t4.ns, p->t3.ns);
+	if (p->sender_ttl >= 0 && p->sender_ttl <= 255)
+		m.fwd_hops = 255 - p->sender_ttl;
+	if (p->ttl >= 0 && p->ttl <= 255)
+		m.bwd_hops = 255 - p->ttl;
+	return m;
+}
+
+static void
+way_add(struct interval_way *w, bool detail, int64_t d_ns)
+{
+	delay_acc_add(&w->delay, d_ns);
+	if (detail)
+		samples_add(&w->delays, d_ns);
+}
+
+static void
+ipdv_one(struct interval_way *w, bool detail, int64_t earlier_ns,
+         int64_t later_ns)
+{
+	int64_t d;
+
+	if (earlier_ns == NS_UNKNOWN || later_ns == NS_UNKNOWN)
+		return;
+	d = later_ns > earlier_ns ? later_ns - earlier_ns
+	                          : earlier_ns - later_ns;
+	delay_acc_add(&w->ipdv, d);
+	if (detail)
+		samples_add(&w->ipdvs, d);
+}
+
+/* The pair (p - 1, p), if the delays of both are final; it belongs to p's
+ * interval. */
+static void
+ipdv_pair(const struct session *s, const struct seqwin *w, const struct pkt *p)
+{
+	const struct pkt *before;
+
+	if (!p || !p->settled || p->no_pred || !p->iv)
+		return;
+	before = seqwin_find(w, p->seq - 1);
+	if (!before || !before->settled || !before->counted)
+		return;
+	ipdv_one(&p->iv->fwd, s->conf.detail, before->fwd_ns, p->fwd_ns);
+	ipdv_one(&p->iv->bwd, s->conf.detail, before->bwd_ns, p->bwd_ns);
+}
+
+static void
+jitter_one(struct jitter *j, struct interval_way *w, int64_t d_ns)
+{
+	if (d_ns == NS_UNKNOWN || !jitter_add(j, d_ns))
+		return;
+	w->jitter_ns = j->j_ns;
+	w->jitter_seen = true;
+}
+
+static void
+book_delays(struct session *s, unsigned flow, struct pkt *p,
+            const struct sample *m)
+{
+	struct interval *iv = p->iv;
+	struct flow *f = &s->flow[flow];
+	struct interval_flow *x = iv->flow ? &iv->flow[flow] : NULL;
+
+	if (m->rtt_ns != NS_UNKNOWN) {
+		delay_acc_add(&iv->rtt, m->rtt_ns);
+		samples_add(&iv->rtts, m->rtt_ns);
+		if (x)
+			delay_acc_add(&x->rtt, m->rtt_ns);
+	} else if (m->raw_rtt_ns != NS_UNKNOWN) {
+		iv->rtt_unknown++;
+		delay_acc_add(&iv->raw_rtt, m->raw_rtt_ns);
+	}
+	if (m->fwd_ns != NS_UNKNOWN) {
+		way_add(&iv->fwd, s->conf.detail, m->fwd_ns);
+		if (x)
+			delay_acc_add(&x->fwd, m->fwd_ns);
+	}
+	if (m->bwd_ns != NS_UNKNOWN) {
+		way_add(&iv->bwd, s->conf.detail, m->bwd_ns);
+		if (x)
+			delay_acc_add(&x->bwd, m->bwd_ns);
+	}
+	ipdv_pair(s, &f->win, p);
+	ipdv_pair(s, &f->win, seqwin_find(&f->win, p->seq + 1));
+	if (!p->stepped) {
+		jitter_one(&f->fwd_jitter, &iv->fwd, m->fwd_ns);
+		jitter_one(&f->bwd_jitter, &iv->bwd, m->bwd_ns);
+	}
+}
+
+/* The delays of p are final. */
+static void
+settle(struct session *s, unsigned flow, const struct held *h)
+{
+	struct pkt *p = seqwin_find(&s->flow[flow].win, h->seq);
+	struct interval *iv;
+	struct sample m;
+
+	if (!p || p->state != PKT_RECEIVED || p->settled)
+		return;
+	m = sample_of(p, h->t4, h->t4_nic_ns);
+	p->fwd_ns = m.fwd_ns;
+	p->bwd_ns = m.bwd_ns;
+	p->settled = true;
+	iv = p->iv;
+	if (!iv)
+		return;
+	iv->held--;
+	if (h->corrected) {
+		iv->t3_corrected++;
+		iv->stamps |= STAMPS_T3_FOLLOW_UP;
+	} else {
+		iv->t3_uncorrected++;
+		iv->stamps |= STAMPS_T3_USER;
+	}
+	book_delays(s, flow, p, &m);
+}
+
+static void
+settle_oldest(struct session *s, unsigned flow)
+{
+	struct flow *f = &s->flow[flow];
+	const struct held h = f->held[f->held_at];
+
+	f->held_at = (f->held_at + 1) % HELD_MAX;
+	f->held_n--;
+	settle(s, flow, &h);
+}
+
+/* How many of the oldest have to go until none of the interval waits. */
+static unsigned
+held_until(const struct flow *f, const struct interval *iv)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < f->held_n; i++) {
+		const struct held *h = &f->held[(f->held_at + i) % HELD_MAX];
+		const struct pkt *p = seqwin_find(&f->win, h->seq);
+
+		if (p && p->iv == iv)
+			n = i + 1;
+	}
+	return n;
+}
+
+void
+settle_interval(struct session *s, const struct interval *iv)
+{
+	for (unsigned i = 0; i < s->p.flows && iv->held > 0; i++) {
+		unsigned n = held_until(&s->flow[i], iv);
+
+		while (n-- > 0)
+			settle_oldest(s, i);
+	}
+}
+
+static void
+hold(struct session *s, unsigned flow, struct pkt *p,
+     const struct session_reply *r)
+{
+	struct flow *f = &s->flow[flow];
+
+	if (f->held_n == HELD_MAX)
+		settle_oldest(s, flow);
+	f->held[(f->held_at + f->held_n++) % HELD_MAX] =
+	    (struct held){.seq = p->seq,
+	                  .rseq = r->reflector_seq,
+	                  .t4 = r->t4.mono,
+	                  .t4_nic_ns = r->t4_nic_ns};
+	if (p->iv)
+		p->iv->held++;
+	if (r->has_follow_up)
+		return; /* the next reply tells */
+	while (f->held_n > 0)
+		settle_oldest(s, flow);
+}
+
+/* Rule 18: matched by the reflector's number; never the reply itself. */
+static void
+follow_up(struct session *s, unsigned flow, const struct session_reply *r)
+{
+	struct flow *f = &s->flow[flow];
+
+	if (!r->follow_up)
+		return;
+	for (unsigned i = 0; i < f->held_n; i++) {
+		struct held *h = &f->held[(f->held_at + i) % HELD_MAX];
+		struct pkt *p = seqwin_find(&f->win, h->seq);
+
+		if (h->rseq != r->follow_up_seq || !p || h->corrected)
+			continue;
+		/* It left after T3 was read, and before it arrived. */
+		if (r->follow_up_t3.ns < p->t3.ns ||
+		    r->follow_up_t3.ns - p->t3.ns > NS_PER_S)
+			break;
+		p->t3 = r->follow_up_t3;
+		h->corrected = true;
+	}
+	while (f->held_n > 0 && f->held[f->held_at].corrected)
+		settle_oldest(s, flow);
+}
+
+/* --- what a reply says at once ---------------------------------------------
+ */
+
+static void
+count_late(struct session *s, const struct pkt *p,
+           const struct session_reply *r, int64_t raw)
+{
+	const int64_t residence = delay_ns(r->t3.ns, r->t2.ns);
+	struct interval *iv = interval_at(s, r->t4.wall);
+	uint32_t *n = iv ? &iv->late : &s->held.late;
+
+	if (!p->counted)
+		return;
+	++*n;
+	/* late only because the reflector's host held it */
+	if (iv && raw != NS_UNKNOWN && residence != NS_UNKNOWN &&
+	    residence <= raw && raw - residence <= s->p.loss_timeout_ns)
+		iv->late_dst_host++;
+}
+
+static void
+count_copy(struct session *s, const struct pkt *p, struct wall at)
+{
+	struct interval *iv = p->iv ? p->iv : interval_at(s, at);
+	uint32_t *n = iv ? &iv->duplicates : &s->held.duplicates;
+
+	if (p->counted)
+		++*n;
+}
+
+/* A further reply: the same number of the reflector was copied on the way
+ * back; another one is the answer to a copy of the packet. */
+static void
+count_copy_direction(struct session *s, struct flow *f, struct pkt *p,
+                     const struct session_reply *r)
+{
+	struct interval *iv = p->iv ? p->iv : interval_at(s, r->t4.wall);
+
+	if (!p->has_rseq || !p->counted)
+		return;
+	if (r->reflector_seq == p->rseq || r->reflector_seq == p->rseq_copy) {
+		if (iv)
+			iv->bwd.duplicates++;
+		return;
+	}
+	p->rseq_copy = r->reflector_seq;
+	(void)reorder_arrive(&f->back, r->reflector_seq);
+	if (iv && s->counting && !r->has_bitmap)
+		iv->fwd.duplicates++;
+}
+
+/* Copies made on the way there, by the reflector's own count: right even when
+ * the answers to them are lost. */
+static void
+count_fwd_copies(struct session *s, struct flow *f, const struct pkt *p,
+                 const struct session_reply *r)
+{
+	struct interval *iv = p->iv ? p->iv : interval_at(s, r->t4.wall);
+	const bool same =
+	    f->copies_known && f->copies_instance == r->instance_id;
+	const int32_t more =
+	    same ? (int32_t)(r->bitmap_duplicates - f->copies) : 0;
+
+	if (more < 0)
+		return; /* overtaken by a later reply */
+	if (iv && p->counted && more > 0)
+		iv->fwd.duplicates += (uint32_t)more;
+	f->copies_known = true;
+	f->copies_instance = r->instance_id;
+	f->copies = r->bitmap_duplicates;
+}
+
+static void
+book_clock(struct interval *iv, const struct session_reply *r)
+{
+	int64_t err;
+
+	if (!r->sender_synchronised || r->sender_error_ns == NS_UNKNOWN)
+		iv->unsync_src = true;
+	if (!r->reflector_synchronised || r->reflector_error_ns == NS_UNKNOWN)
+		iv->unsync_dst = true;
+	if (iv->unsync_src || iv->unsync_dst)
+		return;
+	if (__builtin_add_overflow(r->sender_error_ns, r->reflector_error_ns,
+	                           &err))
+		err = INT64_MAX;
+	if (err > iv->clock_err_ns)
+		iv->clock_err_ns = err;
+}
+
+static void
+book_hops(struct interval_way *w, int *last, int hops)
+{
+	if (hops < 0)
+		return;
+	w->hops = hops;
+	if (*last >= 0 && *last != hops)
+		w->hops_changed++;
+	*last = hops;
+}
+
+static void
+book_cos(const struct session *s, struct interval *iv,
+         const struct session_reply *r)
+{
+	if (r->fwd_dscp >= 0) {
+		iv->tells_cos = true;
+		iv->fwd.dscp = r->fwd_dscp;
+		iv->fwd.ecn |= (unsigned)(r->fwd_ecn > 0 ? r->fwd_ecn : 0);
+		iv->fwd.remarked += s->p.dscp >= 0 && r->fwd_dscp != s->p.dscp;
+	}
+	if (r->tos < 0)
+		return;
+	iv->bwd.dscp = r->tos >> 2;
+	iv->bwd.ecn |= (unsigned)r->tos & 3U;
+	iv->bwd.remarked += r->reply_dscp >= 0 && r->reply_dscp != iv->bwd.dscp;
+}
+
+static void
+book_stamps(struct interval *iv, const struct pkt *p,
+            const struct session_reply *r)
+{
+	iv->stamps |= p->t1_kernel ? STAMPS_T1_KERNEL : STAMPS_T1_USER;
+	iv->stamps |= r->t4_is_kernel ? STAMPS_T4_KERNEL : STAMPS_T4_USER;
+	iv->stamps |= r->t2_is_kernel ? STAMPS_T2_KERNEL : STAMPS_T2_USER;
+	if (p->t1_nic_ns != NS_UNKNOWN && r->t4_nic_ns != NS_UNKNOWN)
+		iv->stamps |= STAMPS_T1_NIC;
+	iv->t1_user += !p->t1_kernel;
+	iv->t4_user += !r->t4_is_kernel;
+	iv->tells_t3 |= r->has_follow_up;
+	if (!r->t4_is_kernel)
+		iv->flags |= RESULT_HOST_LIMITED;
+}
+
+/* --- order -----------------------------------------------------------------
+ */
+
+static void
+book_extent(uint32_t *n, uint32_t *most, uint32_t extent)
+{
+	++*n;
+	if (extent > *most)
+		*most = extent;
+}
+
+/* How far back at the reflector the first packet with a larger number was; at
+ * least as far as its bitmap shows. */
+static uint32_t
+fwd_extent(const struct flow *f, const struct session_reply *r)
+{
+	const uint32_t behind = r->bitmap_highest - r->seq;
+	uint32_t extent = 0;
+
+	for (uint32_t i = 1; i <= behind && i < LOSSDIR_BITS; i++) {
+		const struct pkt *q = seqwin_find(&f->win, r->seq + i);
+
+		extent +=
+		    r->bitmap >> (behind - i) & 1 && behind < LOSSDIR_BITS;
+		if (q && q->has_rseq &&
+		    (int32_t)(r->reflector_seq - q->rseq) > (int32_t)extent)
+			extent = r->reflector_seq - q->rseq;
+	}
+	return extent ? extent : 1;
+}
+
+/* First copies only. On the way there a packet is reordered when the reflector
+ * had seen a later one by then. */
+static void
+book_order(struct session *s, struct flow *f, const struct pkt *p,
+           const struct session_reply *r)
+{
+	const uint32_t round = reorder_arrive(&f->round, p->seq);
+	const uint32_t back = reorder_arrive(&f->back, r->reflector_seq);
+	struct interval *iv = p->iv;
+
+	if (!iv)
+		return;
+	if (round)
+		book_extent(&iv->reordered, &iv->extent, round);
+	iv->counts |= (r->has_bitmap && r->stateful) || s->counting;
+	if (back)
+		book_extent(&iv->bwd.reordered, &iv->bwd.extent, back);
+	if (r->has_bitmap && r->stateful && !r->duplicate &&
+	    seq_diff(r->bitmap_highest, r->seq) > 0)
+		book_extent(&iv->fwd.reordered, &iv->fwd.extent,
+		            fwd_extent(f, r));
+}
+
+/* --- replies ----------------------------------------------------------------
+ */
+
+static void
+learn_direction(struct session *s, struct flow *f, const struct pkt *p,
+                const struct session_reply *r, bool first)
+{
+	const struct lossdir_report report = {
+	    .instance_id = r->instance_id,
+	    .bitmap = r->bitmap,
+	    .highest = r->bitmap_highest,
+	    .distinct = r->bitmap_received - r->bitmap_duplicates,
+	};
+
+	if (r->has_bitmap && r->stateful &&
+	    r->bitmap_received >= r->bitmap_duplicates &&
+	    lossdir_plausible(&report, &f->win, r->seq)) {
+		lossdir_learn(&f->dir, &f->book, &report);
+		count_fwd_copies(s, f, p, r);
+		return;
+	}
+	if (s->counting && !r->has_bitmap) {
+		if (first)
+			lossdir_count(&f->dir, &f->book, r->seq,
+			              r->reflector_seq);
+		return;
+	}
+	lossdir_forget(&f->dir, &f->book);
+	if (p->iv)
+		p->iv->flags |= RESULT_STATELESS;
+}
+
+static void
+remember(struct flow *f, struct pkt *p, const struct session_reply *r)
+{
+	p->has_rseq = true;
+	p->rseq = p->rseq_copy = r->reflector_seq;
+	p->t2 = r->t2;
+	p->t3 = r->t3;
+	p->t4 = r->t4.wall;
+	p->sender_ttl = (int16_t)r->sender_ttl;
+	p->ttl = (int16_t)r->ttl;
+	p->tos = (int16_t)r->tos;
+	if (!f->win.any || seq_diff(p->seq, f->win.high) > 0)
+		f->win.high = p->seq;
+	f->win.any = true;
+}
+
+static void
+book_received(struct session *s, unsigned flow, struct pkt *p,
+              const struct session_reply *r, const struct sample *m)
+{
+	struct interval *iv = p->iv;
+	struct flow *f = &s->flow[flow];
+
+	iv->outstanding--;
+	iv->received++;
+	if (iv->flow)
+		iv->flow[flow].received++;
+	book_hops(&iv->fwd, &f->fwd_hops, m->fwd_hops);
+	book_hops(&iv->bwd, &f->bwd_hops, m->bwd_hops);
+	book_cos(s, iv, r);
+	book_stamps(iv, p, r);
+	book_clock(iv, r);
+}
+
+/* A reply to a packet that waits for one, or that was given up. */
+static enum reply_verdict
+answer(struct session *s, unsigned flow, struct pkt *p,
+       const struct session_reply *r, struct sample *out)
+{
+	const int64_t raw = raw_rtt(p, r->t4.mono, r->t4_nic_ns);
+	const bool given_up = p->state == PKT_LOST;
+	struct flow *f = &s->flow[flow];
+	struct sample m;
+
+	if ((raw != NS_UNKNOWN && raw > s->p.loss_timeout_ns) ||
+	    (given_up && p->counted && !p->iv)) {
+		if (p->late) {
+			count_copy(s, p, r->t4.wall);
+			count_copy_direction(s, f, p, r);
+			return REPLY_DUPLICATE;
+		}
+		p->late = true;
+		count_late(s, p, r, raw);
+		remember(f, p, r);
+		return REPLY_LATE;
+	}
+	if (given_up) { /* its stamp says that it was in time */
+		lossdir_unlost(&f->book, p);
+		if (p->iv)
+			p->iv->outstanding++;
+	}
+	p->state = PKT_RECEIVED;
+	remember(f, p, r);
+	m = sample_of(p, r->t4.mono, r->t4_nic_ns);
+	if (p->iv)
+		book_received(s, flow, p, r, &m);
+	book_order(s, f, p, r);
+	hold(s, flow, p, r);
+	if (out)
+		*out = m;
+	return REPLY_OK;
+}
+
+static void
+count_altered(struct session *s, const struct pkt *p, struct wall at)
+{
+	struct interval *iv = p->iv ? p->iv : interval_at(s, at);
+
+	if (iv)
+		iv->altered++;
+}
+
+enum reply_verdict
+session_reply(struct session *s, unsigned flow, const struct session_reply *r,
+              struct sample *out)
+{
+	struct flow *f = flow < s->p.flows ? &s->flow[flow] : NULL;
+	struct pkt *p = f ? seqwin_find(&f->win, r->seq) : NULL;
+	enum reply_verdict v;
+
+	if (!p || p->state == PKT_NONE)
+		return REPLY_UNKNOWN;
+	if (p->t1_wire != r->t1_wire) {
+		count_altered(s, p, r->t4.wall);
+		return REPLY_ALTERED;
+	}
+	step_watch(s, r->t4);
+	s->answered = true;
+	follow_up(s, flow, r);
+	if (p->state == PKT_RECEIVED) {
+		count_copy(s, p, r->t4.wall);
+		count_copy_direction(s, f, p, r);
+		v = REPLY_DUPLICATE;
+	} else {
+		v = answer(s, flow, p, r, out);
+	}
+	learn_direction(s, f, p, r, v != REPLY_DUPLICATE);
+	return v;
+}

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "lib/stats/seqwin.h"
-#include "lib/stats/interval.h"
+#include "lib/stats/book.h"
 
 #include <check.h>
 
@@ -34,7 +34,7 @@ END_TEST
 
 START_TEST(low_stops_at_the_first_loss_that_waits_for_its_direction)
 {
-	struct interval iv = {0};
+	struct book book = {.flows = 1};
 	struct seqwin w;
 
 	ck_assert(seqwin_init(&w, 256, 0));
@@ -42,7 +42,7 @@ START_TEST(low_stops_at_the_first_loss_that_waits_for_its_direction)
 		struct pkt *p = seqwin_push(&w);
 
 		p->counted = i > 2; /* three of warm-up */
-		p->iv = &iv;
+		p->book = &book;
 		p->state = i == 5 ? PKT_LOST : PKT_RECEIVED;
 	}
 	seqwin_advance_low(&w);

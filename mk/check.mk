@@ -20,7 +20,7 @@ unit-threads:
 	@$(MAKE) --no-print-directory $(THREAD_BIN)
 	@setarch -R true 2>/dev/null && r='setarch -R' || r=; $$r ci/run-unit $(THREAD_BIN)
 
-system: programs
+system: programs $(B)/twmesh-emu
 	@BUILD_DIR=$(CURDIR)/$(B) ci/run-system $(TESTS)
 
 layers:

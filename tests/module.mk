@@ -26,3 +26,10 @@ $(FUZZ_BIN): $(B)/tests/fuzz/fuzz_%: $(B)/tests/fuzz/fuzz_%.o $(TEST_AR)
 	@echo '  LD      $@'
 	@$(CC) $(LDFLAGS_ALL) -fsanitize=fuzzer -o $@ $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group \
 		$(call pkg_libs,$(TEST_PKGS)) -lm
+
+# the network emulator of the system tests and the demo (docs/EMULATOR.md)
+EMU_OBJ := $(patsubst %.c,$(B)/%.o,$(filter-out tests/emu/main.c,$(wildcard tests/emu/*.c)))
+$(B)/emu.a: $(EMU_OBJ)
+$(B)/twmesh-emu: $(B)/tests/emu/main.o $(B)/emu.a $(B)/libsvc.a $(B)/libbase.a
+	@echo '  LD      $@'
+	@$(CC) $(LDFLAGS_ALL) -o $@ $^ $(call pkg_libs,$(PKG_confuse)) -lm

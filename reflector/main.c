@@ -143,13 +143,12 @@ take_allow(const struct conf *c, size_t *n)
 int
 main(int argc, char **argv)
 {
-	bool stateless = false;
 	const struct svc_opt opts[] = {
 	    {"address", "address", NULL, "A",
 	     "listen on this address (repeatable)"},
 	    {"port", "port", NULL, "N", "listen on this UDP port"},
 	    {"socket", "socket", NULL, "PATH", "local socket; '': none"},
-	    {"stateless", NULL, &stateless, NULL, "keep no sessions"},
+	    {"stateless", "stateful=false", NULL, NULL, "keep no sessions"},
 	    {NULL, NULL, NULL, NULL, NULL}};
 	struct conf *c =
 	    svc_start(argc, argv, PROGRAM, table, opts, CONF_PATH, NULL);
@@ -158,7 +157,7 @@ main(int argc, char **argv)
 	    .socket_optional = strcmp(conf_str(c, "socket"), SOCKET_PATH) == 0,
 	    .clock_floor_ns = conf_int(c, "clock_error_floor"),
 	    .reflect = {.port = (uint16_t)conf_int(c, "port"),
-	                .stateful = conf_bool(c, "stateful") && !stateless,
+	                .stateful = conf_bool(c, "stateful"),
 	                .answer_short = conf_bool(c, "answer_short"),
 	                .rate_limit_pps =
 	                    (uint32_t)conf_int(c, "rate_limit_pps"),

@@ -48,10 +48,10 @@ struct cmdline {
 	const char *path; /* -c; borrowed from argv */
 	bool check, print;
 	enum log_level level;
-	struct {
-		const struct svc_opt *opt;
-		const char *value; /* borrowed from argv */
-	} * set;                   /* owned: overrides, in order */
+	struct override {
+		char key[64];
+		const char *value; /* borrowed from argv or the option */
+	} * set;                   /* owned; in order */
 	size_t set_n;
 };
 
@@ -112,19 +112,23 @@ long_options(const struct svc_opt *opts)
 static void
 add_override(struct cmdline *l, const struct svc_opt *o, const char *value)
 {
-	void *set;
+	struct override *set;
+	size_t n;
 
 	if (o->flag) {
 		*o->flag = true;
 		return;
 	}
-	set = reallocarray(l->set, l->set_n + 1, sizeof(*l->set));
+	n = o->key ? strcspn(o->key, "=") : 0;
+	if (n == 0 || n >= sizeof(set->key) || (!value && !o->key[n]))
+		bug("svc: option '%s' sets nothing", o->name);
+	set = reallocarray(l->set, l->set_n + 1, sizeof(*set));
 	if (!set)
 		die("out of memory");
 	l->set = set;
-	l->set[l->set_n].opt = o;
-	l->set[l->set_n].value = value;
-	l->set_n++;
+	set += l->set_n++;
+	(void)snprintf(set->key, sizeof(set->key), "%.*s", (int)n, o->key);
+	set->value = value ? value : o->key + n + 1;
 }
 
 /* One option; those that print and exit do so here. */
@@ -164,7 +168,7 @@ take_option(int c, struct cmdline *l, const char *program,
 		print_help(program, opts, config_default);
 		exit_printed();
 	default:
-		add_override(l, &opts[c - OPT_OWN], optarg ? optarg : "true");
+		add_override(l, &opts[c - OPT_OWN], optarg);
 		break;
 	}
 }
@@ -232,7 +236,7 @@ svc_start(int argc, char **argv, const char *program,
 		l.path = config_default;
 	c = conf_load(l.path, table, stderr);
 	for (size_t i = 0; c && i < l.set_n; i++)
-		good &= conf_set(c, l.set[i].opt->key, l.set[i].value, stderr);
+		good &= conf_set(c, l.set[i].key, l.set[i].value, stderr);
 	if (!c || !good)
 		exit(2);
 	free(l.set);

@@ -17,9 +17,12 @@
 
 struct svc_opt {
 	const char *name; /* long option, without -- */
-	const char *key;  /* configuration key it sets; NULL: a flag below */
-	bool *flag;       /* set to true when given; NULL otherwise */
-	const char *arg;  /* "N", "ADDR", ...; NULL for flags */
+	/* Configuration key it sets; without `arg` "KEY=VALUE", what it sets.
+	 * So every option that changes the configuration shows in -p. NULL: a
+	 * flag below. */
+	const char *key;
+	bool *flag;      /* set to true when given; NULL otherwise */
+	const char *arg; /* "N", "ADDR", ...; NULL for flags */
 	const char *help;
 };
 

@@ -31,6 +31,7 @@ static const struct svc_opt opts[] = {
     {"port", "port", NULL, "N", "UDP port"},
     {"address", "address", NULL, "ADDR", "listen there; repeatable"},
     {"stateful", "stateful", NULL, "BOOL", "keep state"},
+    {"stateless", "stateful=false", NULL, NULL, "keep none"},
     {"show-key", NULL, &show_key, NULL, "print the key, exit"},
     {NULL, NULL, NULL, NULL, NULL},
 };
@@ -147,6 +148,11 @@ START_TEST(test_prints)
 	ck_assert_int_eq(run("/nonexistent", "-p --port 5"), 0);
 	ck_assert_str_eq(out,
 	                 "port = 5\naddress = {\"::\"}\nstateful = true\n");
+	ck_assert_int_eq(run("/nonexistent", "--stateless -p -c %s"), 0);
+	ck_assert_str_eq(out,
+	                 "port = 1000\naddress = {\"::\"}\nstateful = false\n");
+	ck_assert_int_eq(run("/nonexistent", "--stateless"), 0);
+	ck_assert_str_eq(out, "port 862 stateful 0 show 0 path none: ::");
 	ck_assert_int_eq(run("/nonexistent", "-n -c %s"), 0);
 	(void)snprintf(want, sizeof(want), "%s: good\n", conf_path);
 	ck_assert_str_eq(out, want);

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Configuration of the daemons as an operator meets it: -p, -n and errors."""
+
+import re
+
+import meshlib
+import pytest
+
+DAEMONS = ("twmesh-reflector", "twmesh-meshd", "twmesh-controller")
+# What ends the program or belongs to no key.
+COMMON = {"config", "check", "print", "sample-config", "mdoc-config", "log-level", "version",
+          "help", "migrate", "show-key"}
+# A value for each option of each daemon, and the line that -p then prints.
+SHOWN = {
+    "twmesh-reflector": {
+        "address": ("127.0.0.9", 'address = {"127.0.0.9"}'), "port": ("1862", "port = 1862"),
+        "socket": ("/tmp/r.sock", 'socket = "/tmp/r.sock"'),
+        "stateless": (None, "stateful = false")},
+    "twmesh-meshd": {
+        "name": ("ams9", 'name = "ams9"'), "site": ("ams", 'site = "ams"'),
+        "state-dir": ("/tmp/s", 'state_dir = "/tmp/s"'),
+        "socket": ("/tmp/m.sock", 'socket = "/tmp/m.sock"')},
+    "twmesh-controller": {
+        "database": ("dbname=x", 'database = "dbname=x"'),
+        "listen": ("127.0.0.9:99", 'listen = "127.0.0.9:99"'),
+        "http": ("127.0.0.9:98", 'http = "127.0.0.9:98"'),
+        "socket": ("/tmp/c.sock", 'socket = "/tmp/c.sock"'),
+        "state-dir": ("/tmp/s", 'state_dir = "/tmp/s"'),
+        "trust-first-use": ("loopback", 'trust_first_use = "loopback"'),
+        "web-dir": ("/tmp/w", 'web_dir = "/tmp/w"'), "sql-dir": ("/tmp/q", 'sql_dir = "/tmp/q"')},
+}
+
+
+@pytest.fixture
+def conf(tmp_path):
+    """A file that each daemon accepts, whatever it contains besides."""
+    def write(daemon, text=""):
+        path = tmp_path / "x.conf"
+        if daemon == "twmesh-meshd":
+            text += f'controller "c1" {{\n\taddress = "127.0.0.1:8620"\n\tkey = "{"A" * 52}"\n}}\n'
+        path.write_text(text, encoding="utf-8")
+        return str(path)
+    return write
+
+
+@pytest.mark.parametrize("daemon", DAEMONS)
+def test_every_option_shows_in_the_effective_configuration(daemon, conf):
+    told = meshlib.run(meshlib.prog(daemon), "--help").stdout
+    options = set(re.findall(r"--([a-z][a-z-]+)", told)) - COMMON
+    assert options == set(SHOWN[daemon]), "an option without a value in this test"
+    path = conf(daemon)
+    for option, (value, line) in SHOWN[daemon].items():
+        words = [f"--{option}"] + ([value] if value else [])
+        done = meshlib.run(meshlib.prog(daemon), *words, "-p", "-c", path)
+        assert done.returncode == 0, done.stderr
+        assert line in done.stdout.splitlines(), (option, done.stdout)
+        without = meshlib.run(meshlib.prog(daemon), "-p", "-c", path)
+        assert line not in without.stdout.splitlines(), option

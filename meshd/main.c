@@ -28,6 +28,15 @@ struct program {
 	struct meshd_config config;
 };
 
+/* For -n and -p: what a start would find wrong. */
+static bool
+check_config(const struct conf *c, char *err, size_t err_size)
+{
+	struct meshd_config config;
+
+	return meshd_config_read(c, &config, err, err_size);
+}
+
 static void
 load_keys(struct program *p)
 {
@@ -154,6 +163,7 @@ main(int argc, char **argv)
 	static struct program p;
 	char err[LINE];
 
+	svc_set_check(check_config);
 	p.conf = svc_start(argc, argv, "twmesh-meshd", meshd_config_table, opts,
 	                   CONFIG_DEFAULT, &p.path);
 	if (!meshd_config_read(p.conf, &p.config, err, sizeof(err)))

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: BSD-2-Clause
-$(eval $(call program,twmesh-meshd,meshd,net twamp stats bus svc base,event zmq protobuf sqlite confuse crypto))
+$(eval $(call program,twmesh-meshd,meshd,net twamp stats bus svc base,event zmq protobuf sqlite crypto))

@@ -22,7 +22,6 @@ pkg_libs = $(shell $(PKG_CONFIG) --libs $(1))
 PKG_event := libevent
 PKG_event_pthreads := libevent_pthreads
 PKG_crypto := libcrypto
-PKG_confuse := libconfuse
 PKG_zmq := libzmq
 PKG_protobuf := libprotobuf-c
 PKG_pq := libpq
@@ -32,7 +31,7 @@ PKG_curl := libcurl
 PKG_check := check
 PKG_z := zlib
 
-ALL_PKGS := $(PKG_event) $(PKG_crypto) $(PKG_confuse) $(PKG_zmq) \
+ALL_PKGS := $(PKG_event) $(PKG_crypto) $(PKG_zmq) \
 	$(PKG_protobuf) $(PKG_pq) $(PKG_sqlite) $(PKG_jansson) $(PKG_curl) \
 	$(PKG_z)
 SYS_CFLAGS := $(call sys_cflags,$(ALL_PKGS))

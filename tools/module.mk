@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: BSD-2-Clause
-$(eval $(call program,twmesh,tools,net twamp stats svc base,event curl jansson crypto confuse))
+$(eval $(call program,twmesh,tools,net twamp stats svc base,event curl jansson crypto))

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Configuration from one table per daemon: key, type, unit, range, default,
- * help. The file is read by libconfuse; every error names file, line, key,
- * what was expected and what was found; unknown keys are errors. -p (print
+ * help. Every error of a file is told, each with file, line, key, what was
+ * expected and what was found; unknown keys are errors. -p (print
  * effective), the sample file and the manual's list of keys come from the
  * same table.
  */

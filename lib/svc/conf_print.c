@@ -128,13 +128,12 @@ conf_expect(const struct conf_key *k, char *out)
 
 /* -- the effective configuration ----------------------------------------- */
 
-/* In double quotes libconfuse reads escapes and ${VARIABLES}. */
 static void
 print_quoted(const char *s, FILE *out)
 {
 	(void)fputc('"', out);
 	for (; *s; s++) {
-		if (*s == '"' || *s == '\\' || *s == '$')
+		if (*s == '"' || *s == '\\')
 			(void)fputc('\\', out);
 		(void)fputc(*s, out);
 	}

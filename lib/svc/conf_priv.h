@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The parsed configuration, shared by conf.c (reads and checks) and
- * conf_print.c (shows). Nobody else includes this.
+ * The parsed configuration, shared by conf.c (checks and keeps values),
+ * conf_parse.c (reads files) and conf_print.c (shows). Nobody else includes
+ * this.
  */
 #ifndef TWMESH_SVC_CONF_PRIV_H
 #define TWMESH_SVC_CONF_PRIV_H
@@ -16,6 +17,7 @@ struct conf_val {
 	size_t list_n;
 	struct conf **sec; /* owned; SECTION */
 	size_t sec_n;
+	bool seen;       /* the file names it: no default */
 	bool overridden; /* by the command line: further values append */
 };
 
@@ -26,6 +28,26 @@ struct conf {
 };
 
 size_t conf_table_n(const struct conf_key *table);
+/* NULL: no such key; *index (may be NULL): its place in the table. */
+const struct conf_key *conf_find_key(const struct conf_key *table,
+                                     const char *name, size_t *index);
+
+/* Without values yet; title NULL: the root. NULL: out of memory. */
+struct conf *conf_new(const struct conf_key *table, const char *title);
+/* Whatever was not seen gets its default. False: out of memory. */
+bool conf_fill_defaults(struct conf *c) __attribute__((warn_unused_result));
+void conf_val_clear(struct conf_val *v);
+/* One value (of a list: one entry; of a section: its title). On failure
+ * `expected` (CONF_EXPECT_MAX) says what it should have been. */
+bool conf_check_value(const struct conf_key *k, const char *value, int64_t *num,
+                      char *expected) __attribute__((warn_unused_result));
+/* Keeps a value that was checked. False: out of memory. */
+bool conf_store(const struct conf_key *k, struct conf_val *v, const char *value)
+    __attribute__((warn_unused_result));
+/* "'VALUE'", cut and made fit for one line of a terminal; returns out. */
+#define CONF_SHOWN_MAX 88
+const char *conf_shown(const char *value, char out[CONF_SHOWN_MAX]);
+
 /* "10s", "250ms": the largest unit that shows it exactly. */
 #define CONF_DURATION_TEXT_MAX 32
 char *conf_format_duration(int64_t ns, char *out);

@@ -56,3 +56,29 @@ def test_every_option_shows_in_the_effective_configuration(daemon, conf):
         assert line in done.stdout.splitlines(), (option, done.stdout)
         without = meshlib.run(meshlib.prog(daemon), "-p", "-c", path)
         assert line not in without.stdout.splitlines(), option
+
+
+@pytest.mark.parametrize("daemon", DAEMONS)
+def test_a_file_with_three_errors_shows_three_lines(daemon, conf):
+    """An unknown key, a slip of syntax, a bad value: all at once, each with
+    its line, and exit 2 without having started."""
+    other = {"twmesh-reflector": "port", "twmesh-meshd": "site", "twmesh-controller": "database"}[daemon]
+    path = conf(daemon, f"colour = blue\n\n{other} 12\n"
+                        'state = { "a", "b" }\nsocket = "relative/\t"\n')
+    for how in ((), ("-n",), ("-p",)):
+        done = meshlib.run(meshlib.prog(daemon), *how, "-c", path)
+        lines = done.stderr.splitlines()
+        assert done.returncode == 2 and done.stdout == "", done
+        assert [ln.split(": ")[0] for ln in lines] == [f"{path}:{n}" for n in (1, 3, 4, 5)], done.stderr
+        for line, key, found in zip(lines, ("colour", other, "state", "socket"),
+                                    ("'colour'", "'12'", "'state'", "'relative/?'")):
+            assert f": {key}: expected " in line and ", found " in line and found in line
+
+
+def test_what_no_single_key_shows_is_checked_too(conf, tmp_path):
+    """-n says what a start would say."""
+    path = tmp_path / "m.conf"
+    path.write_text('controller "c1" {\n\taddress = "127.0.0.1:8620"\n}\n', encoding="ascii")
+    done = meshlib.run(meshlib.prog("twmesh-meshd"), "-n", "-c", str(path))
+    assert done.returncode == 2 and 'controller "c1": key: expected' in done.stderr, done
+    assert meshlib.run(meshlib.prog("twmesh-meshd"), "-n", "-c", conf("twmesh-meshd", 'name = "a"\n')).returncode == 0

@@ -143,11 +143,11 @@ load_text(const char *text)
 	return c;
 }
 
-#define REFUSED(text, message)                                    \
-	do {                                                      \
-		struct conf *refused = load_text(text);           \
-		ck_assert_msg(refused == NULL, "accepted " text); \
-		ck_assert_str_eq(err_text, message);              \
+#define REFUSED(text, message)                                       \
+	do {                                                         \
+		struct conf *refused = load_text(text);              \
+		ck_assert_msg(refused == NULL, "accepted %s", text); \
+		ck_assert_str_eq(err_text, message);                 \
 	} while (0)
 
 START_TEST(test_defaults)
@@ -218,6 +218,8 @@ START_TEST(test_empty_list)
 }
 END_TEST
 
+#define KNOWN "(address, port, name, socket, stateful, idle, class)"
+
 START_TEST(test_every_error_is_told)
 {
 	REFUSED("port = 70000\n\nidle = 0s\nstateful = yes\n",
@@ -226,20 +228,82 @@ START_TEST(test_every_error_is_told)
 	        "FILE:3: idle: expected a duration from 1s to 1d such as "
 	        "250ms, 10s or 5m, found '0s'\n"
 	        "FILE:4: stateful: expected true or false, found 'yes'\n");
+	/* an unknown key, bad syntax and a bad value */
+	REFUSED("prot = 862\nport 862\nidle = never\n",
+	        "FILE:1: prot: expected a known key " KNOWN ", found 'prot'\n"
+	        "FILE:2: port: expected '=', found '862'\n"
+	        "FILE:3: idle: expected a duration from 1s to 1d such as "
+	        "250ms, 10s or 5m, found 'never'\n");
+	REFUSED("class \"a\" {\n\tkey = x\n\tcolour = red\n\tsize = 1\n}\n"
+	        "class \"b\" {\n\tsize = 200\n}\n"
+	        "name = \"x\nport =\nstateful = true\nidle = {1s, 2s}\n",
+	        "FILE:3: colour: expected a known key (size, schedule, "
+	        "interval, key), found 'colour'\n"
+	        "FILE:4: size: expected an integer from 80 to 1472, found "
+	        "'1'\n"
+	        "FILE:8: key: expected in section class \"b\", found none\n"
+	        "FILE:9: syntax: expected a quote at the end of the text, "
+	        "found the end of the line\n"
+	        "FILE:10: port: expected a value, found the end of the line\n"
+	        "FILE:12: idle: expected one value, found a list\n");
+}
+END_TEST
+
+/* What only follows from an error is not told. */
+START_TEST(test_one_error_is_one_line)
+{
+	REFUSED("clas \"voice\" {\n\tsize = 200\n\tx = {1, 2}\n}\nport = 1\n",
+	        "FILE:1: clas: expected a known key " KNOWN ", found 'clas'\n");
+	REFUSED("hosts = { \"a\",\n\t\"b\" }\nport = 1\n",
+	        "FILE:1: hosts: expected a known key " KNOWN
+	        ", found 'hosts'\n");
+	REFUSED("hosts\nport = 1\n",
+	        "FILE:1: hosts: expected a known key " KNOWN
+	        ", found 'hosts'\n");
+	REFUSED("address = {\"::1\", \"::2\"\nport = 1\nidle = 5s\n",
+	        "FILE:2: address: expected ',' or '}', found 'port'\n");
+	REFUSED("address = {\nport = 1\n",
+	        "FILE:2: address: expected a value or '}', found 'port'\n");
+	REFUSED("port = 1 }\nidle = 5s\n",
+	        "FILE:1: syntax: expected a key, found '}'\n");
+	REFUSED("class voice\nport = 1\n",
+	        "FILE:2: class: expected '{' behind the title, found 'port'\n");
+	REFUSED("class = 5\nport = 1\n",
+	        "FILE:1: class: expected a title and '{', found '='\n");
+	REFUSED("port { a = 1 }\nidle = 5s\n",
+	        "FILE:1: port: expected '=', found '{'\n");
+	REFUSED("class \"a\" { key x }\n",
+	        "FILE:1: key: expected '=', found 'x'\n");
+}
+END_TEST
+
+/* Fifty lines are enough to see what kind of file it is. */
+START_TEST(test_errors_are_bounded)
+{
+	static const char line[] = "port = x\n";
+	char text[70 * sizeof(line)] = "";
+	size_t lines = 0;
+
+	for (size_t i = 0; i < 70; i++)
+		(void)snprintf(text + i * (sizeof(line) - 1), sizeof(line),
+		               "%s", line);
+	ck_assert_ptr_null(load_text(text));
+	for (const char *p = err_text; (p = strchr(p, '\n')); p++)
+		lines++;
+	ck_assert_uint_eq(lines, 51);
+	ck_assert_ptr_nonnull(strstr(err_text, "\nFILE: 89 errors more\n"));
 }
 END_TEST
 
 START_TEST(test_bad_values)
 {
 	REFUSED("port = 86 2\n",
-	        "FILE:1: 2: expected a known key (address, port, name, socket, "
-	        "stateful, idle, class), found '2'\n");
+	        "FILE:1: 2: expected a known key " KNOWN ", found '2'\n");
 	REFUSED("port = x\n",
 	        "FILE:1: port: expected an integer from 0 to 65535, found "
 	        "'x'\n");
 	REFUSED("\n\nprot = 862\n",
-	        "FILE:3: prot: expected a known key (address, port, name, "
-	        "socket, stateful, idle, class), found 'prot'\n");
+	        "FILE:3: prot: expected a known key " KNOWN ", found 'prot'\n");
 	REFUSED("address = {\"127.0.0.1\",\n\"nowhere\"}\n",
 	        "FILE:2: address: expected an IP address, found 'nowhere'\n");
 	REFUSED("address = {\"::1\", \"::2\", \"::3\", \"::4\"}\n",
@@ -248,10 +312,17 @@ START_TEST(test_bad_values)
 	REFUSED("name = \"Ams\"\n",
 	        "FILE:1: name: expected a name (" NAME_RULE "), found 'Ams'\n");
 	REFUSED("port = 1\nport = 2\n",
-	        "FILE:2: port: expected one value, found a second one, '2'\n");
-	REFUSED("socket = \"a\\nb\"\n",
+	        "FILE:2: port: expected once, found a second time\n");
+	REFUSED("address = {}\naddress = {}\n",
+	        "FILE:2: address: expected once, found a second time\n");
+	REFUSED("socket = \"a\tb\"\n",
 	        "FILE:1: socket: expected text without control characters, "
 	        "found 'a?b'\n");
+	REFUSED("socket = \"a\\nb\"\nport = x\n",
+	        "FILE:1: syntax: expected \\\", \\\\ or \\$, found a "
+	        "backslash before something else\n"
+	        "FILE:2: port: expected an integer from 0 to 65535, found "
+	        "'x'\n");
 }
 END_TEST
 
@@ -276,8 +347,8 @@ START_TEST(test_sections)
 	        "FILE:1: class: expected a name (" NAME_RULE
 	        ") as title, found 'A b'\n");
 	REFUSED("class \"a\" { key = x }\nclass \"a\" { key = y }\n",
-	        "FILE:2: section: expected a title of its own, found "
-	        "duplicate title 'a'\n");
+	        "FILE:2: class: expected a title of its own, found 'a' a "
+	        "second time\n");
 	REFUSED("class \"a\" { key = x port = 1 }\n",
 	        "FILE:1: port: expected a known key (size, schedule, interval, "
 	        "key), found 'port'\n");
@@ -290,27 +361,68 @@ START_TEST(test_sections)
 }
 END_TEST
 
-#define SYNTAX                                                           \
-	"syntax: expected KEY = VALUE, KEY = { VALUE, ... } or SECTION " \
-	"\"TITLE\" { ... }, found: "
-
 START_TEST(test_syntax)
 {
-	REFUSED("port 862\n",
-	        "FILE:1: " SYNTAX "missing equal sign after option 'port'\n");
-	REFUSED("port = \n", "FILE:2: " SYNTAX "premature end of file\n");
+	char long_value[5000];
+
+	REFUSED("port 862\n", "FILE:1: port: expected '=', found '862'\n");
+	REFUSED("port\n= 862\n",
+	        "FILE:1: port: expected '=', found the end of the line\n"
+	        "FILE:2: syntax: expected a key, found '='\n");
+	REFUSED("port = \n",
+	        "FILE:1: port: expected a value, found the end of the file\n");
+	REFUSED("port = ,\n", "FILE:1: port: expected a value, found ','\n");
 	REFUSED("class { }\n",
-	        "FILE:1: " SYNTAX "missing title for section 'class'\n");
+	        "FILE:1: class: expected a title and '{', found '{'\n");
 	REFUSED("class \"a\" {\nkey = x\n",
 	        "FILE:3: class: expected '}' at its end, found the end of the "
 	        "file\n");
-	REFUSED("port = 1 /* for ever\n",
-	        "FILE: syntax: expected the end of a comment, found the end of "
+	REFUSED("prot {\n",
+	        "FILE:1: prot: expected a known key " KNOWN ", found 'prot'\n"
+	        "FILE:1: syntax: expected a '}' for this '{', found the end of "
 	        "the file\n");
-	REFUSED("port = 1\nclass \"a\" { key = 'x\n",
-	        "FILE:3: " SYNTAX "unterminated string constant\n");
-	REFUSED("port += 1\n", "FILE:1: " SYNTAX
-	                       "attempt to append to non-list option 'port'\n");
+	REFUSED("port = 1 /* for ever\n",
+	        "FILE:1: syntax: expected the end of a comment, found the end "
+	        "of the file\n");
+	REFUSED(
+	    "port = 1\nclass \"a\" { key = 'x\n",
+	    "FILE:2: syntax: expected a quote at the end of the text, found "
+	    "the end of the line\n"
+	    "FILE:3: class: expected '}' at its end, found the end of the "
+	    "file\n");
+	REFUSED("port += 1\n", "FILE:1: port: expected '=', found '+'\n");
+	REFUSED("\"port\" = 1\n",
+	        "FILE:1: syntax: expected a key, found 'port'\n");
+	REFUSED("port = \1\n", "FILE:1: syntax: expected text, found a control "
+	                       "character\n");
+	(void)snprintf(long_value, sizeof(long_value), "socket = %04990d", 0);
+	REFUSED(long_value, "FILE:1: syntax: expected at most 4,095 octets, "
+	                    "found a longer value\n");
+}
+END_TEST
+
+START_TEST(test_comments_and_quotes)
+{
+	struct conf *c =
+	    load_text("// one\nport = 1 /* two\nport = 2 */ idle = 5s# three\n"
+	              "socket = \"a \\\"b\\\" \\\\ \\$x ${HOME} 'c' # // \"\n"
+	              "name = /* */ ams1\n"
+	              "class 'it' { key = 'it''s' }\n");
+
+	ck_assert_ptr_null(c); /* two texts side by side are none */
+	c = load_text("// one\nport = 1 /* two\nport = 2 */ idle = 5s# three\n"
+	              "socket = \"a \\\"b\\\" \\\\ \\$x ${HOME} 'c' # // \"\n"
+	              "name = /* */ ams1\naddress = ::1\n"
+	              "class 'it' { key = 'it\\'s' }\n");
+	ck_assert_msg(c != NULL, "%s", err_text);
+	ck_assert_int_eq(conf_int(c, "port"), 1);
+	ck_assert_int_eq(conf_int(c, "idle"), 5 * NS_PER_S);
+	ck_assert_str_eq(conf_str(c, "socket"),
+	                 "a \"b\" \\ $x ${HOME} 'c' # // ");
+	ck_assert_str_eq(conf_str(c, "name"), "ams1");
+	ck_assert_uint_eq(conf_list_n(c, "address"), 1);
+	ck_assert_str_eq(conf_str(conf_section(c, "class", 0), "key"), "it's");
+	conf_free(c);
 }
 END_TEST
 
@@ -492,10 +604,13 @@ main(void)
 	tcase_add_test(t, test_file);
 	tcase_add_test(t, test_empty_list);
 	tcase_add_test(t, test_every_error_is_told);
+	tcase_add_test(t, test_one_error_is_one_line);
+	tcase_add_test(t, test_errors_are_bounded);
 	tcase_add_test(t, test_bad_values);
 	tcase_add_test(t, test_bare_duration_is_seconds);
 	tcase_add_test(t, test_sections);
 	tcase_add_test(t, test_syntax);
+	tcase_add_test(t, test_comments_and_quotes);
 	tcase_add_test(t, test_files);
 	tcase_add_test(t, test_set);
 	tcase_add_test(t, test_print_round_trip);

@@ -16,7 +16,7 @@ KEY = "A" * 52
 
 @pytest.fixture
 def tmp():
-    d = tempfile.mkdtemp(prefix="twb", dir="/tmp")
+    d = tempfile.mkdtemp(prefix="twb", dir=meshlib.TMP)
     yield d
     shutil.rmtree(d)
 

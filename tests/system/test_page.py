@@ -78,7 +78,7 @@ class Page:
 
 @pytest.fixture(scope="module")
 def browser():
-    profile = tempfile.mkdtemp(prefix="twmpage", dir="/tmp")
+    profile = tempfile.mkdtemp(prefix="twmpage", dir=meshlib.TMP)
     options = webdriver.ChromeOptions()
     options.binary_location = "/usr/bin/chromium"
     for f in FLAGS + (f"--user-data-dir={profile}",):

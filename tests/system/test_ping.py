@@ -130,7 +130,7 @@ class Namespaces:
         import tempfile
         @contextlib.contextmanager
         def live():
-            d = tempfile.mkdtemp(prefix="twn", dir="/tmp")
+            d = tempfile.mkdtemp(prefix="twn", dir=meshlib.TMP)
             r = meshlib.Daemon("reflector", [
                 "ip", "netns", "exec", self.b, meshlib.prog("twmesh-reflector"), "--address", "10.9.8.2",
                 "--port", "8862", "--socket", d + "/r.sock"], d + "/r.log").start()

@@ -33,7 +33,7 @@ def free_port(host="127.0.0.1"):
 @contextlib.contextmanager
 def reflector(*args, addresses=("127.0.0.1", "::1"), conf=""):
     """A reflector; yields (port, daemon, local socket)."""
-    d = tempfile.mkdtemp(prefix="twr", dir="/tmp")
+    d = tempfile.mkdtemp(prefix="twr", dir=meshlib.TMP)
     port = free_port()
     with open(d + "/r.conf", "w", encoding="ascii") as f:
         f.write("address = { " + ", ".join(f'"{a}"' for a in addresses) + " }\n"
@@ -265,7 +265,7 @@ def test_two_reflectors_and_a_spoofed_packet_fall_silent():
     if os.geteuid() != 0:
         pytest.skip("needs root: raw sockets")
     with reflector(addresses=("127.0.0.1",)) as (port, _, a):
-        d = tempfile.mkdtemp(prefix="twr", dir="/tmp")
+        d = tempfile.mkdtemp(prefix="twr", dir=meshlib.TMP)
         other = meshlib.Daemon("reflector2", [
             meshlib.prog("twmesh-reflector"), "--address", "127.0.0.2", "--port", port,
             "--socket", d + "/b.sock"], d + "/b.log").start()

@@ -40,12 +40,6 @@
 /* --- results -------------------------------------------------------------- */
 
 static void
-result_drop(struct letter *l)
-{
-	free(l);
-}
-
-static void
 hold(struct prober *p, struct result_letter *l)
 {
 	uint64_t more;
@@ -94,6 +88,7 @@ prober_deliver(struct prober *p, struct probe *pr)
 			log_error("prober: no memory for a result: lost");
 			continue;
 		}
+		l->kind = LETTER_RESULT;
 		l->result = r;
 		atomic_fetch_add_explicit(&p->stats.results, 1,
 		                          memory_order_relaxed);
@@ -383,11 +378,11 @@ prober_free(struct prober *p)
 	while (p->held.head) {
 		struct letter *next = p->held.head->next;
 
-		free(p->held.head);
+		prober_letter_free(p->held.head);
 		p->held.head = next;
 	}
 	mailbox_free(p->plans, plan_drop);
-	mailbox_free(p->results, result_drop);
+	mailbox_free(p->results, prober_letter_free);
 	udp_rx_free(p->rx);
 	if (p->epoll_fd >= 0)
 		(void)close(p->epoll_fd);

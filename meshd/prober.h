@@ -4,7 +4,7 @@
  * and shares only two mailboxes with the main thread: plans in, results out.
  *
  *   main ── struct plan (whole, by epoch) ──▶ prober
- *   main ◀── struct result_letter ─────────── prober
+ *   main ◀── results, runs, revisions ─────── prober (meshd/letters.h)
  *
  * Nothing the main thread does may delay a send.
  */
@@ -15,6 +15,7 @@
 #include "lib/base/mailbox.h"
 #include "lib/base/result.h"
 #include "lib/bus/msg.h"
+#include "meshd/letters.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -36,11 +37,6 @@ struct plan {
 	struct roster roster; /* owned */
 };
 void plan_free(struct plan *p);
-
-struct result_letter {
-	struct letter letter;
-	struct result result;
-};
 
 /* Read by the main thread for heartbeats and status; relaxed counters. */
 struct prober_stats {

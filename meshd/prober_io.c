@@ -12,8 +12,7 @@
 #include <unistd.h>
 
 #define TEST_TTL 255
-/* With the receive-bitmap TLV a packet takes at least this. */
-#define BITMAP_SIZE_MIN (STAMP_BASE + TLV_HEADER + TLV_RECV_BITMAP_LEN)
+#define TEST_WANT (TEST_WANT_BITMAP | TEST_WANT_TLVS)
 /* A slot is sent at most one gap late, and within these: the lower one is the
  * noise of waking up, the upper one lies within the grace after which an
  * interval closes. What is later is skipped, never caught up in a burst. */
@@ -205,8 +204,8 @@ send_packet(const struct prober *p, const struct probe *pr, int fd,
 	if (fd < 0)
 		return -EBADF;
 	if (size > sizeof(buf) ||
-	    !test_request_encode(&req, size >= STAMP_BASE,
-	                         size >= BITMAP_SIZE_MIN, buf, size))
+	    !test_request_encode(&req, test_request_fit(TEST_WANT, size), buf,
+	                         size))
 		return -EMSGSIZE;
 	s.len = size;
 	*t1 = clock_now();

@@ -130,7 +130,8 @@ reflect_packet(struct reflect *r, const struct udp_packet *p, uint8_t *out)
 {
 	struct test_request req;
 	struct test_reflection reply;
-	struct recv_bitmap bitmap = {.instance_id = r->instance_id};
+	struct recv_bitmap bitmap = {.instance_id = r->instance_id,
+	                             .t2_is_kernel = p->stamp == STAMP_KERNEL};
 	struct rsession *s;
 	const enum drop d = check(r, p, &req);
 
@@ -159,8 +160,9 @@ reflect_packet(struct reflect *r, const struct udp_packet *p, uint8_t *out)
 	    .t2 = ntp64_from_wall(p->wall),
 	    .error_estimate = r->error_estimate,
 	    .sender_ttl = p->ttl >= 0 ? (uint8_t)p->ttl : TTL_UNKNOWN,
-	    .bitmap = &bitmap};
+	    .bitmap = &bitmap,
+	    .tos = p->tos};
 	r->counters.count[COUNT_USER_STAMPS] += p->stamp == STAMP_USER;
-	test_reflect(p->data, p->len, &reply, out);
+	(void)test_reflect(p->data, p->len, &reply, out);
 	return DROP_NONE;
 }

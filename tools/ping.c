@@ -26,7 +26,6 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-#define SIZE_WITH_BITMAP 84 /* base, and the receive-bitmap TLV */
 #define CLOCK_FLOOR_NS (100 * NS_PER_US)
 #define SILENT_GAP_NS NS_PER_S
 #define SILENT_LONG_NS (6 * 3600 * NS_PER_S)
@@ -115,8 +114,9 @@ show_send_error(struct ping *p, int err)
 static void
 send_packet(struct ping *p, struct clock_pair sched)
 {
-	const bool tlvs = wants_tlvs(p);
-	const bool bitmap = tlvs && p->o->size >= SIZE_WITH_BITMAP;
+	const unsigned all = TEST_WANT_BITMAP | TEST_WANT_TLVS;
+	const unsigned want =
+	    test_request_fit(wants_tlvs(p) ? all : 0, p->o->size);
 	struct test_request r = {.seq = session_next_seq(p->ses, 0),
 	                         .ssid = p->o->light ? 0 : p->ssid};
 	uint8_t buf[TEST_BUF_MAX];
@@ -127,7 +127,7 @@ send_packet(struct ping *p, struct clock_pair sched)
 
 	refresh_quality(p, sched.mono);
 	r.error_estimate = errest_encode(p->quality, false);
-	if (!test_request_encode(&r, tlvs, bitmap, buf, p->o->size))
+	if (!test_request_encode(&r, want, buf, p->o->size))
 		return;
 	t1 = clock_now();
 	r.t1 = ntp64_from_wall(t1.wall);
@@ -142,7 +142,7 @@ send_packet(struct ping *p, struct clock_pair sched)
 		return;
 	}
 	p->send_errno = 0;
-	if (bitmap && p->tlv_sent++ == 0)
+	if (want & TEST_WANT_BITMAP && p->tlv_sent++ == 0)
 		p->first_tlv_seq = r.seq;
 	session_sent(p->ses, 0, sched, t1, r.t1);
 }

@@ -25,8 +25,17 @@
 #define NSEC_LIMIT UINT32_C(1000000000)
 #define TAI_MINUS_UTC_S 37 /* since 2017 */
 
-#define BITMAP_TLV_SIZE (TLV_HEADER + TLV_RECV_BITMAP_LEN)
 #define BITMAP_STATEFUL 0x01U
+#define BITMAP_T2_KERNEL 0x02U
+/* Class of Service, its first two octets (RFC 8972 4.4, figure 12). */
+#define COS_DSCP1_SHIFT 10
+#define COS_DSCP2_SHIFT 4
+#define COS_ECN_SHIFT 2
+#define DSCP_MAX 63U
+#define ECN_MAX 3U
+#define RP_MAX 3U
+#define RP_REFUSED 1U
+#define FOLLOW_UP_SOFTWARE 2 /* timestamp method: software, local */
 
 static const char *const err_name[] = {"ok", "short", "multiplier",
                                        "timestamp"};
@@ -56,16 +65,76 @@ is_stamp(const uint8_t *req, size_t len)
 	       is_zero(req + OFF_MBZ, STAMP_BASE - OFF_MBZ);
 }
 
+/* The optional TLVs in the order in which they are sent. When room is short,
+ * the last go first: a class of a certain size always carries the same. */
+static const struct wanted {
+	unsigned flag;
+	uint8_t type;
+	uint16_t len; /* of the value */
+} wanted[] = {
+    {TEST_WANT_BITMAP, TLV_RECV_BITMAP, TLV_RECV_BITMAP_LEN},
+    {TEST_WANT_COS, TLV_COS, TLV_COS_LEN},
+    {TEST_WANT_FOLLOW_UP, TLV_FOLLOW_UP, TLV_FOLLOW_UP_LEN},
+};
+#define WANTED_N (sizeof(wanted) / sizeof(wanted[0]))
+
+unsigned
+test_request_fit(unsigned want, size_t size)
+{
+	unsigned fits = want & TEST_WANT_TLVS;
+	size_t left = size;
+
+	if (size < STAMP_BASE)
+		return 0;
+	left -= STAMP_BASE;
+	for (size_t i = 0; i < WANTED_N; i++) {
+		const size_t needs = (size_t)TLV_HEADER + wanted[i].len;
+
+		if (!(want & wanted[i].flag))
+			continue;
+		if (needs > left)
+			break;
+		fits |= wanted[i].flag;
+		left -= needs;
+	}
+	return fits;
+}
+
+static void
+put_tlv_header(struct wcursor *w, uint8_t type, uint16_t len)
+{
+	wcursor_u8(w, TLV_FLAG_U);
+	wcursor_u8(w, type);
+	wcursor_u16(w, len);
+}
+
+static void
+put_wanted(struct wcursor *w, const struct wanted *t,
+           const struct test_request *r)
+{
+	size_t filled = 0;
+
+	put_tlv_header(w, t->type, t->len);
+	if (t->type == TLV_RECV_BITMAP) {
+		wcursor_u32(w, TLV_RECV_BITMAP_MAGIC);
+		filled = 4;
+	} else if (t->type == TLV_COS) {
+		wcursor_u16(w, (uint16_t)(r->dscp << COS_DSCP1_SHIFT));
+		filled = 2;
+	}
+	wcursor_zero(w, t->len - filled);
+}
+
 bool
-test_request_encode(const struct test_request *r, bool tlvs, bool want_bitmap,
-                    uint8_t *buf, size_t size)
+test_request_encode(const struct test_request *r, unsigned want, uint8_t *buf,
+                    size_t size)
 {
 	struct wcursor w = wcursor_init(buf, size);
-	const size_t fixed =
-	    STAMP_BASE + (want_bitmap ? (size_t)BITMAP_TLV_SIZE : 0);
 
 	if (size < TWAMP_SENDER_BASE || size > UINT16_MAX ||
-	    (want_bitmap && (!tlvs || size < fixed)))
+	    r->dscp > DSCP_MAX ||
+	    (want & ~TEST_WANT_TLVS) !=
+	        (test_request_fit(want, size) & ~TEST_WANT_TLVS))
 		return false;
 	wcursor_u32(&w, r->seq);
 	wcursor_u64(&w, r->t1);
@@ -76,18 +145,13 @@ test_request_encode(const struct test_request *r, bool tlvs, bool want_bitmap,
 	}
 	wcursor_u16(&w, r->ssid);
 	wcursor_zero(&w, STAMP_BASE - OFF_MBZ);
-	if (want_bitmap) {
-		wcursor_u8(&w, TLV_FLAG_U);
-		wcursor_u8(&w, TLV_RECV_BITMAP);
-		wcursor_u16(&w, TLV_RECV_BITMAP_LEN);
-		wcursor_u32(&w, TLV_RECV_BITMAP_MAGIC);
-		wcursor_zero(&w, TLV_RECV_BITMAP_LEN - 4);
+	for (size_t i = 0; i < WANTED_N; i++) {
+		if (want & wanted[i].flag)
+			put_wanted(&w, &wanted[i], r);
 	}
-	if (tlvs && w.left >= TLV_HEADER) {
-		wcursor_u8(&w, TLV_FLAG_U);
-		wcursor_u8(&w, TLV_EXTRA_PADDING);
-		wcursor_u16(&w, (uint16_t)(w.left - 2));
-	}
+	if (want & TEST_WANT_TLVS && w.left >= TLV_HEADER)
+		put_tlv_header(&w, TLV_EXTRA_PADDING,
+		               (uint16_t)(w.left - TLV_HEADER));
 	wcursor_zero(&w, w.left);
 	return !w.failed;
 }
@@ -168,10 +232,13 @@ static void
 bitmap_decode(const struct tlv *t, struct recv_bitmap *out)
 {
 	struct rcursor c = rcursor_init(t->value, t->len);
+	uint8_t flags;
 
 	rcursor_skip(&c, 4);
 	out->instance_id = rcursor_u64(&c);
-	out->stateful = rcursor_u8(&c) & BITMAP_STATEFUL;
+	flags = rcursor_u8(&c);
+	out->stateful = flags & BITMAP_STATEFUL;
+	out->t2_is_kernel = flags & BITMAP_T2_KERNEL;
 	rcursor_skip(&c, 3);
 	out->highest = rcursor_u32(&c);
 	out->bitmap = rcursor_u64(&c);
@@ -179,9 +246,55 @@ bitmap_decode(const struct tlv *t, struct recv_bitmap *out)
 	out->received = rcursor_u32(&c);
 }
 
-/* RFC 8972 4: skip U, stop at M, discard all on I. */
 static void
-reply_tlvs(const uint8_t *buf, size_t len, struct test_reply *r)
+cos_decode(const struct tlv *t, struct test_reply *r)
+{
+	struct rcursor c = rcursor_init(t->value, t->len);
+	const unsigned v = rcursor_u16(&c);
+
+	r->has_cos = true;
+	r->cos_dscp1 = (int)(v >> COS_DSCP1_SHIFT);
+	r->fwd_dscp = (int)(v >> COS_DSCP2_SHIFT & DSCP_MAX);
+	r->fwd_ecn = (int)(v >> COS_ECN_SHIFT & ECN_MAX);
+	r->cos_rp = (int)(v & RP_MAX);
+}
+
+/* An NTP or PTP stamp, as the reply's own are. */
+struct stamp_format {
+	bool ptp;
+	int utc_offset_s; /* of PTP */
+	struct wall near;
+};
+
+static bool
+read_stamp(uint64_t stamp, const struct stamp_format *f, struct wall *out)
+{
+	if (f->ptp)
+		return ptp64_to_wall(stamp, f->utc_offset_s, f->near, out);
+	*out = ntp64_to_wall(stamp, f->near);
+	return true;
+}
+
+static void
+follow_up_decode(const struct tlv *t, const struct stamp_format *f,
+                 struct test_reply *r)
+{
+	struct rcursor c = rcursor_init(t->value, t->len);
+	const uint32_t seq = rcursor_u32(&c);
+	const uint64_t stamp = rcursor_u64(&c);
+	const uint8_t method = rcursor_u8(&c);
+
+	r->has_follow_up = true;
+	r->follow_up_seq = seq;
+	r->follow_up =
+	    stamp != 0 && method != 0 && read_stamp(stamp, f, &r->follow_up_t3);
+}
+
+/* RFC 8972 4: skip U, stop at M, discard all on I. What a peer answers twice
+ * is what it said last. */
+static void
+reply_tlvs(const uint8_t *buf, size_t len, const struct stamp_format *f,
+           struct test_reply *r)
 {
 	struct rcursor c = rcursor_init(buf, len);
 	struct tlv t;
@@ -189,15 +302,23 @@ reply_tlvs(const uint8_t *buf, size_t len, struct test_reply *r)
 
 	while (tlv_next(&c, &t, &malformed)) {
 		if (t.flags & TLV_FLAG_I) {
-			r->has_bitmap = false;
+			r->has_bitmap = r->has_cos = false;
+			r->has_follow_up = r->follow_up = false;
 			return;
 		}
 		if (t.flags & TLV_FLAG_M)
 			return;
-		if (t.flags & TLV_FLAG_U || !is_bitmap_tlv(&t))
+		if (t.flags & TLV_FLAG_U)
 			continue;
-		bitmap_decode(&t, &r->bitmap);
-		r->has_bitmap = true;
+		if (is_bitmap_tlv(&t)) {
+			bitmap_decode(&t, &r->bitmap);
+			r->has_bitmap = true;
+		} else if (t.type == TLV_COS && t.len == TLV_COS_LEN) {
+			cos_decode(&t, r);
+		} else if (t.type == TLV_FOLLOW_UP &&
+		           t.len == TLV_FOLLOW_UP_LEN) {
+			follow_up_decode(&t, f, r);
+		}
 	}
 }
 
@@ -219,34 +340,15 @@ guess_utc_offset(uint64_t t2, struct wall near)
 	           : 0;
 }
 
-static enum test_err
-reply_stamps(uint64_t t2, uint64_t t3, bool ptp, struct wall near,
-             struct test_reply *r)
-{
-	int offset;
-
-	if (!ptp) {
-		r->t2 = ntp64_to_wall(t2, near);
-		r->t3 = ntp64_to_wall(t3, near);
-		return TEST_OK;
-	}
-	offset = guess_utc_offset(t2, near);
-	if (!ptp64_to_wall(t2, offset, near, &r->t2) ||
-	    !ptp64_to_wall(t3, offset, near, &r->t3))
-		return TEST_ERR_TIMESTAMP;
-	return TEST_OK;
-}
-
 enum test_err
 test_reply_decode(const uint8_t *buf, size_t len, struct wall near,
                   struct test_reply *out)
 {
 	struct rcursor c = rcursor_init(buf, len);
 	struct test_reply r = {.sender_ttl = -1};
+	struct stamp_format f = {.near = near};
 	uint64_t t2, t3;
 	uint16_t ee;
-	bool ptp;
-	enum test_err e;
 
 	if (len < REPLY_MIN)
 		return TEST_ERR_SHORT;
@@ -257,17 +359,18 @@ test_reply_decode(const uint8_t *buf, size_t len, struct wall near,
 	t2 = rcursor_u64(&c);
 	r.sender_seq = rcursor_u32(&c);
 	r.t1 = rcursor_u64(&c);
-	if (!errest_decode(ee, &r.error_ns, &r.synchronised, &ptp))
+	if (!errest_decode(ee, &r.error_ns, &r.synchronised, &f.ptp))
 		return TEST_ERR_MULTIPLIER;
 	if (!r.synchronised)
 		r.error_ns = NS_UNKNOWN;
-	e = reply_stamps(t2, t3, ptp, near, &r);
-	if (e != TEST_OK)
-		return e;
+	if (f.ptp)
+		f.utc_offset_s = guess_utc_offset(t2, near);
+	if (!read_stamp(t2, &f, &r.t2) || !read_stamp(t3, &f, &r.t3))
+		return TEST_ERR_TIMESTAMP;
 	if (len >= TWAMP_REFLECTOR_BASE)
 		r.sender_ttl = buf[TWAMP_REFLECTOR_BASE - 1];
 	if (len > STAMP_BASE)
-		reply_tlvs(buf + STAMP_BASE, len - STAMP_BASE, &r);
+		reply_tlvs(buf + STAMP_BASE, len - STAMP_BASE, &f, &r);
 	*out = r;
 	return TEST_OK;
 }
@@ -279,7 +382,8 @@ bitmap_encode(const struct recv_bitmap *b, uint8_t *value)
 
 	wcursor_u32(&w, TLV_RECV_BITMAP_MAGIC);
 	wcursor_u64(&w, b->instance_id);
-	wcursor_u8(&w, b->stateful ? BITMAP_STATEFUL : 0);
+	wcursor_u8(&w, (uint8_t)((b->stateful ? BITMAP_STATEFUL : 0) |
+	                         (b->t2_is_kernel ? BITMAP_T2_KERNEL : 0)));
 	wcursor_zero(&w, 3);
 	wcursor_u32(&w, b->highest);
 	wcursor_u64(&w, b->bitmap);
@@ -287,34 +391,94 @@ bitmap_encode(const struct recv_bitmap *b, uint8_t *value)
 	wcursor_u32(&w, b->received);
 }
 
-/* Sets the flags of every TLV in `out`, a copy of what came at `in`, and fills
- * in those we know. */
-static void
-reflect_tlvs(const uint8_t *in, size_t len, const struct recv_bitmap *bitmap,
-             uint8_t *out)
+/* What a TLV of the request becomes, its header's flags. */
+static uint8_t
+reflect_cos(const struct tlv *t, const struct test_reflection *r,
+            uint8_t *value, struct test_reflected *done)
 {
-	struct rcursor c = rcursor_init(in, len);
+	struct rcursor c = rcursor_init(t->value, t->len);
+	struct wcursor w = wcursor_init(value, t->len);
+	const unsigned dscp1 = rcursor_u16(&c) >> COS_DSCP1_SHIFT;
+	const unsigned tos = r->tos >= 0 ? (unsigned)r->tos : 0;
+	const unsigned dscp2 = tos >> 2 & DSCP_MAX;
+
+	if (t->len != TLV_COS_LEN)
+		return TLV_FLAG_M;
+	wcursor_u16(&w, (uint16_t)(dscp1 << COS_DSCP1_SHIFT |
+	                           dscp2 << COS_DSCP2_SHIFT |
+	                           (tos & ECN_MAX) << COS_ECN_SHIFT |
+	                           (r->honour_dscp ? 0 : RP_REFUSED)));
+	if (done->dscp < 0)
+		done->dscp = (int)(r->honour_dscp ? dscp1 : dscp2);
+	return 0;
+}
+
+static uint8_t
+reflect_follow_up(const struct tlv *t, size_t at, uint8_t *value,
+                  struct test_reflected *done)
+{
+	memset(value, 0, t->len);
+	if (t->len != TLV_FOLLOW_UP_LEN)
+		return TLV_FLAG_M;
+	if (done->follow_up_at == 0)
+		done->follow_up_at = at;
+	return 0;
+}
+
+static uint8_t
+reflect_tlv(const struct tlv *t, const struct test_reflection *r, size_t at,
+            uint8_t *value, struct test_reflected *done)
+{
+	switch (t->type) {
+	case TLV_EXTRA_PADDING:
+		return 0;
+	case TLV_COS:
+		return reflect_cos(t, r, value, done);
+	case TLV_FOLLOW_UP:
+		return reflect_follow_up(t, at, value, done);
+	default:
+		if (!r->bitmap || !is_bitmap_tlv(t))
+			return TLV_FLAG_U;
+		bitmap_encode(r->bitmap, value);
+		return 0;
+	}
+}
+
+static bool
+is_known(uint8_t type)
+{
+	return type == TLV_EXTRA_PADDING || type == TLV_COS ||
+	       type == TLV_FOLLOW_UP;
+}
+
+/* Sets the flags of the TLVs in `out`, a copy of what came in `req`, and fills
+ * in those we know; the first malformed one ends it (RFC 8972 4). */
+static void
+reflect_tlvs(const uint8_t *req, size_t len, const struct test_reflection *r,
+             uint8_t *out, struct test_reflected *done)
+{
+	struct rcursor c = rcursor_init(req + STAMP_BASE, len - STAMP_BASE);
 	struct tlv t;
-	size_t at = 0;
+	size_t at = STAMP_BASE;
 	bool malformed;
 
 	for (; tlv_next(&c, &t, &malformed); at = len - c.left) {
-		const bool fill = bitmap && is_bitmap_tlv(&t);
+		const size_t value = at + TLV_HEADER;
 
-		out[at] = fill || t.type == TLV_EXTRA_PADDING ? 0 : TLV_FLAG_U;
-		if (fill)
-			bitmap_encode(bitmap, out + at + TLV_HEADER);
+		out[at] = reflect_tlv(&t, r, value, out + value, done);
+		if (out[at] & TLV_FLAG_M)
+			return;
 	}
 	if (malformed)
-		out[at] = TLV_FLAG_M |
-		          (in[at + 1] == TLV_EXTRA_PADDING ? 0 : TLV_FLAG_U);
+		out[at] = TLV_FLAG_M | (is_known(req[at + 1]) ? 0 : TLV_FLAG_U);
 }
 
-void
+struct test_reflected
 test_reflect(const uint8_t *req, size_t len, const struct test_reflection *r,
              uint8_t *out)
 {
 	const bool stamp = is_stamp(req, len);
+	struct test_reflected done = {.dscp = -1};
 	struct wcursor w = wcursor_init(out, len);
 
 	wcursor_u32(&w, r->seq);
@@ -330,12 +494,12 @@ test_reflect(const uint8_t *req, size_t len, const struct test_reflection *r,
 	wcursor_u8(&w, r->sender_ttl);
 	if (!stamp) {
 		wcursor_bytes(&w, req + TWAMP_SENDER_BASE, w.left);
-		return;
+		return done;
 	}
 	wcursor_zero(&w, STAMP_BASE - TWAMP_REFLECTOR_BASE);
 	wcursor_bytes(&w, req + STAMP_BASE, w.left);
-	reflect_tlvs(req + STAMP_BASE, len - STAMP_BASE, r->bitmap,
-	             out + STAMP_BASE);
+	reflect_tlvs(req, len, r, out, &done);
+	return done;
 }
 
 void
@@ -344,4 +508,15 @@ test_reply_set_t3(uint8_t *reply, uint64_t t3)
 	struct wcursor w = wcursor_init(reply + OFF_T3, 8);
 
 	wcursor_u64(&w, t3);
+}
+
+void
+test_reply_set_follow_up(uint8_t *reply, size_t at, uint32_t seq, uint64_t t3)
+{
+	struct wcursor w = wcursor_init(reply + at, TLV_FOLLOW_UP_LEN);
+
+	wcursor_u32(&w, seq);
+	wcursor_u64(&w, t3);
+	wcursor_u8(&w, t3 ? FOLLOW_UP_SOFTWARE : 0);
+	wcursor_zero(&w, 3);
 }

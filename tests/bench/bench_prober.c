@@ -286,7 +286,8 @@ run_bare(unsigned peers, uint16_t port, unsigned seconds)
 	(void)addr_parse_ip("0.0.0.0", 0, &any);
 	fd = udp_open(&any, &o, NULL);
 	if (fd < 0 || !rx ||
-	    !test_request_encode(&q, true, true, packet, sizeof(packet)))
+	    !test_request_encode(&q, TEST_WANT_BITMAP | TEST_WANT_TLVS, packet,
+	                         sizeof(packet)))
 		fail("bare loop");
 	for (unsigned i = 0; i < peers; i++)
 		s[i] = (struct udp_send){.dst = peer_addr(i, port),

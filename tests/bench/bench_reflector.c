@@ -230,8 +230,10 @@ start_reflector(struct target *t, const char *listen)
 static void
 load_init(struct load *l, size_t size)
 {
-	const struct test_request r = {0, UINT64_C(0xee5bba021f9add37), 0x8d96,
-	                               1};
+	const struct test_request r = {.t1 = UINT64_C(0xee5bba021f9add37),
+	                               .error_estimate = 0x8d96,
+	                               .ssid = 1};
+	const unsigned want = TEST_WANT_BITMAP | TEST_WANT_TLVS;
 	const int segment = (int)size;
 	const struct addr any = loopback(0);
 
@@ -241,7 +243,7 @@ load_init(struct load *l, size_t size)
 	if (!l->packets)
 		fail("memory");
 	for (size_t i = 0; i < BATCH; i++) {
-		if (!test_request_encode(&r, true, size >= 84,
+		if (!test_request_encode(&r, test_request_fit(want, size),
 		                         l->packets + i * size, size))
 			fail("packet size");
 	}

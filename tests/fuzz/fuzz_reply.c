@@ -56,6 +56,14 @@ reply(const uint8_t *p, size_t len, struct wall near)
 	must(r.synchronised ? r.error_ns >= 0 : r.error_ns == NS_UNKNOWN);
 	must(!r.has_bitmap ||
 	     len >= STAMP_BASE + TLV_HEADER + TLV_RECV_BITMAP_LEN);
+	must(!r.has_cos || len >= STAMP_BASE + TLV_HEADER + TLV_COS_LEN);
+	must(r.cos_dscp1 >= 0 && r.cos_dscp1 <= 63);
+	must(r.fwd_dscp >= 0 && r.fwd_dscp <= 63);
+	must(r.fwd_ecn >= 0 && r.fwd_ecn <= 3 && r.cos_rp >= 0 &&
+	     r.cos_rp <= 3);
+	must(!r.follow_up || r.has_follow_up);
+	must(!r.has_follow_up ||
+	     len >= STAMP_BASE + TLV_HEADER + TLV_FOLLOW_UP_LEN);
 }
 
 int

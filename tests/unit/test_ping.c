@@ -107,10 +107,10 @@ reflect(const struct udp_packet *pkt, uint8_t *out)
 		uint8_t padded[STAMP_BASE] = {0};
 
 		memcpy(padded, pkt->data, pkt->len);
-		test_reflect(padded, sizeof(padded), &r, out);
+		(void)test_reflect(padded, sizeof(padded), &r, out);
 		return TWAMP_REFLECTOR_BASE;
 	}
-	test_reflect(pkt->data, pkt->len, &r, out);
+	(void)test_reflect(pkt->data, pkt->len, &r, out);
 	if (refl.kind == LIGHT)
 		out[14] = out[15] = 0;
 	if (refl.kind == LIAR)

@@ -118,7 +118,7 @@ mirror_answer(struct mirror *m, const struct udp_packet *u)
 	r.t3 = ntp64_from_wall(clock_wall());
 	if (m->lose_bwd && (n + 5) % (uint32_t)m->lose_bwd == 0)
 		return;
-	test_reflect(u->data, u->len, &r, out);
+	(void)test_reflect(u->data, u->len, &r, out);
 	if (m->no_ssid)
 		memset(out + 14, 0, 2), memset(out + 38, 0, 3);
 	back.len = u->len;

@@ -33,8 +33,8 @@ ip(const char *text, uint16_t port)
 static struct udp_packet
 packet(uint32_t seq, size_t size)
 {
-	const struct test_request r = {seq, 0x1122334455667788U, 0x8d96,
-	                               0x4711};
+	const struct test_request r = {seq, 0x1122334455667788U, 0x8d96, 0x4711,
+	                               0};
 	struct udp_packet p = {.src = ip("192.0.2.7", 5000),
 	                       .local = ip("192.0.2.1", 0),
 	                       .ttl = 62,
@@ -44,7 +44,9 @@ packet(uint32_t seq, size_t size)
 	                       .len = size,
 	                       .data = data};
 
-	ck_assert(test_request_encode(&r, size >= 44, size >= 84, data, size));
+	ck_assert(test_request_encode(
+	    &r, test_request_fit(TEST_WANT_BITMAP | TEST_WANT_TLVS, size), data,
+	    size));
 	return p;
 }
 

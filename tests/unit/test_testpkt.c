@@ -102,7 +102,7 @@ in_request(uint16_t ssid)
 	return (struct test_request){
 	    (uint32_t)json_integer_value(at(IN "sender_seq")),
 	    ntp64_from_wall(in_time(IN "t1_unix_ns")),
-	    in_hex16(IN "sender_error_estimate"), ssid};
+	    in_hex16(IN "sender_error_estimate"), ssid, 0};
 }
 
 static struct test_reflection
@@ -118,20 +118,22 @@ in_reflection(void)
 
 /* test_reflect() into a buffer of just the right size, so that ASan sees an
  * octet too many. */
-static void
+static struct test_reflected
 reflect(const uint8_t *req, size_t len, const struct test_reflection *r,
         struct bytes *out)
 {
 	uint8_t *copy = malloc(len), *tight = malloc(len);
+	struct test_reflected done;
 
 	ck_assert(copy && tight);
 	memcpy(copy, req, len);
 	memset(tight, 0x5a, len);
-	test_reflect(copy, len, r, tight);
+	done = test_reflect(copy, len, r, tight);
 	out->n = len;
 	memcpy(out->b, tight, len);
 	free(copy);
 	free(tight);
+	return done;
 }
 
 static void
@@ -142,7 +144,7 @@ reflects_as(const char *request, const char *reply,
 
 	vector(request, &req);
 	vector(reply, &want);
-	reflect(req.b, req.n, r, &got);
+	(void)reflect(req.b, req.n, r, &got);
 	ck_assert_uint_eq(got.n, want.n);
 	ck_assert_mem_eq(got.b, want.b, want.n);
 }
@@ -157,7 +159,7 @@ START_TEST(vectors_stamp)
 	struct test_reflection refl = in_reflection();
 
 	vector("stamp.unauth_sender_hex", &want);
-	ck_assert(test_request_encode(&r, true, false, got, sizeof(got)));
+	ck_assert(test_request_encode(&r, TEST_WANT_TLVS, got, sizeof(got)));
 	ck_assert_mem_eq(got, want.b, want.n);
 	ck_assert_int_eq(test_request_decode(want.b, want.n, &back), TEST_OK);
 	ck_assert_uint_eq(back.seq, r.seq);
@@ -167,7 +169,7 @@ START_TEST(vectors_stamp)
 
 	r.ssid = 0;
 	vector("stamp.unauth_sender_no_ssid_hex", &want);
-	ck_assert(test_request_encode(&r, true, false, got, sizeof(got)));
+	ck_assert(test_request_encode(&r, TEST_WANT_TLVS, got, sizeof(got)));
 	ck_assert_mem_eq(got, want.b, want.n);
 
 	reflects_as("stamp.unauth_sender_hex",
@@ -232,10 +234,10 @@ END_TEST
 START_TEST(decode_errors)
 {
 	uint8_t b[STAMP_BASE];
-	struct test_request r = {1, 2, 0x8001, 3}, out = {9, 9, 9, 9};
+	struct test_request r = {1, 2, 0x8001, 3, 0}, out = {9, 9, 9, 9, 0};
 	struct test_reply reply = {.seq = 9};
 
-	ck_assert(test_request_encode(&r, true, false, b, sizeof(b)));
+	ck_assert(test_request_encode(&r, TEST_WANT_TLVS, b, sizeof(b)));
 	ck_assert_int_eq(test_request_decode(b, 13, &out), TEST_ERR_SHORT);
 	ck_assert_int_eq(test_request_decode(b, 0, &out), TEST_ERR_SHORT);
 	ck_assert_int_eq(test_request_decode(b, 14, &out), TEST_OK);
@@ -273,12 +275,12 @@ START_TEST(ptp_reply)
 	uint8_t req[STAMP_BASE];
 	static struct bytes out;
 
-	ck_assert(test_request_encode(&r, true, false, req, sizeof(req)));
+	ck_assert(test_request_encode(&r, TEST_WANT_TLVS, req, sizeof(req)));
 	refl.error_estimate = errest_encode_ns(1000, true, true);
 	for (int offset = 0; offset <= 37; offset += 37) {
 		refl.t2 = ptp64_from_wall(t2, offset);
 		refl.t3 = ptp64_from_wall(t3, offset);
-		reflect(req, sizeof(req), &refl, &out);
+		(void)reflect(req, sizeof(req), &refl, &out);
 		ck_assert_int_eq(test_reply_decode(out.b, out.n,
 		                                   in_time(IN "t4_unix_ns"),
 		                                   &reply),
@@ -290,22 +292,35 @@ START_TEST(ptp_reply)
 END_TEST
 
 /* Reflects base + tlvs and compares the reply's TLVs. */
-static void
-tlvs_become(const char *tlvs, const char *want, const struct recv_bitmap *bm)
+static struct test_reflected
+tlvs_reflect_as(const char *tlvs, const char *want,
+                const struct test_reflection *refl)
 {
 	static struct bytes t, w, got;
 	struct test_request r = in_request(0x1234);
-	struct test_reflection refl = in_reflection();
+	struct test_reflected done;
 	uint8_t req[512];
 
-	refl.bitmap = bm;
 	unhex(tlvs, &t);
 	unhex(want, &w);
 	ck_assert_uint_eq(t.n, w.n);
-	ck_assert(test_request_encode(&r, true, false, req, STAMP_BASE));
+	ck_assert(test_request_encode(&r, TEST_WANT_TLVS, req, STAMP_BASE));
 	memcpy(req + STAMP_BASE, t.b, t.n);
-	reflect(req, STAMP_BASE + t.n, &refl, &got);
+	done = reflect(req, STAMP_BASE + t.n, refl, &got);
 	ck_assert_mem_eq(got.b + STAMP_BASE, w.b, w.n);
+	return done;
+}
+
+static void
+tlvs_become(const char *tlvs, const char *want, const struct recv_bitmap *bm)
+{
+	struct test_reflection refl = in_reflection();
+	struct test_reflected done;
+
+	refl.bitmap = bm;
+	done = tlvs_reflect_as(tlvs, want, &refl);
+	ck_assert_int_eq(done.dscp, -1);
+	ck_assert_uint_eq(done.follow_up_at, 0);
 }
 
 START_TEST(tlv_rules)
@@ -314,8 +329,13 @@ START_TEST(tlv_rules)
 	    json_string_value(at("stamp.tlv.unknown_type_200_request"));
 	const char *unknown_reply =
 	    json_string_value(at("stamp.tlv.unknown_type_200_reply"));
-	const struct recv_bitmap bm = {0x1122334455667788U, true, 0x99aabbcc,
-	                               0x8000000000000001U, 2,    5};
+	const struct recv_bitmap bm = {0x1122334455667788U,
+	                               true,
+	                               0x99aabbcc,
+	                               0x8000000000000001U,
+	                               2,
+	                               5,
+	                               false};
 
 	/* unknown: copied with U, whatever the sender set */
 	tlvs_become(unknown, unknown_reply, NULL);
@@ -361,11 +381,186 @@ START_TEST(tlv_rules)
 }
 END_TEST
 
+static const char *
+tlv_vector(const char *name)
+{
+	char path[64];
+
+	(void)snprintf(path, sizeof(path), "stamp.tlv.%s", name);
+	return json_string_value(at(path));
+}
+
+/* RFC 8972 4.4: DSCP2 and ECN are those of the request's IP header. */
+START_TEST(vectors_class_of_service)
+{
+	const char *request = tlv_vector("cos_request_ef");
+	struct test_reflection r = in_reflection();
+
+	r.honour_dscp = true;
+	r.tos = 0x02; /* best effort, ECT(0) */
+	ck_assert_int_eq(
+	    tlvs_reflect_as(request, tlv_vector("cos_reply_ef_rx_be_ect0"), &r)
+	        .dscp,
+	    46);
+	r.honour_dscp = false;
+	r.tos = 10 << 2 | 1;
+	ck_assert_int_eq(
+	    tlvs_reflect_as(request, tlv_vector("cos_reply_denied"), &r).dscp,
+	    10);
+	r.tos = -1; /* not known: best effort */
+	ck_assert_int_eq(tlvs_reflect_as(request, "00040004b8010000", &r).dscp,
+	                 0);
+	/* the first one decides about the reply */
+	r.honour_dscp = true;
+	ck_assert_int_eq(tlvs_reflect_as("800400042800000080040004b8000000",
+	                                 "000400042800000000040004b8000000", &r)
+	                     .dscp,
+	                 10);
+	/* of a wrong length: M, and what follows is left alone */
+	ck_assert_int_eq(tlvs_reflect_as("80040003b8000080040004b8000000",
+	                                 "40040003b8000080040004b8000000", &r)
+	                     .dscp,
+	                 -1);
+	ck_assert_int_eq(tlvs_reflect_as("80040005b8", "40040005b8", &r).dscp,
+	                 -1);
+}
+END_TEST
+
+START_TEST(vectors_follow_up)
+{
+	const char *request = tlv_vector("follow_up_request");
+	const struct test_reflection r = in_reflection();
+	static struct bytes want, got;
+	struct test_reflected done;
+
+	done = tlvs_reflect_as(request,
+	                       "0007001000000000000000000000000000000000", &r);
+	ck_assert_uint_eq(done.follow_up_at, STAMP_BASE + TLV_HEADER);
+	unhex(tlv_vector("follow_up_reply"), &want);
+	memset(&got, 0, sizeof(got));
+	memcpy(got.b, want.b, TLV_HEADER);
+	memset(got.b + TLV_HEADER, 0xee, TLV_FOLLOW_UP_LEN + 1);
+	test_reply_set_follow_up(got.b, TLV_HEADER, 2,
+	                         UINT64_C(0xee5bba0120efa6bd));
+	got.b[16] = 1; /* the vector's stamp is the hardware's */
+	ck_assert_mem_eq(got.b, want.b, want.n);
+	ck_assert_uint_eq(got.b[want.n], 0xee);
+	/* of a wrong length: M, zeros, and what follows is left alone */
+	done = tlvs_reflect_as("80070003ffffff8007001000",
+	                       "400700030000008007001000", &r);
+	ck_assert_uint_eq(done.follow_up_at, 0);
+}
+END_TEST
+
+/* A reply with all TLVs, as a sender reads it; `flag` goes into the TLV of
+ * that type. */
+static struct test_reply
+full_reply(uint8_t type, uint8_t flag, bool ptp)
+{
+	const struct recv_bitmap bm = {.stateful = true};
+	const struct wall t3 = in_time(IN "t2_unix_ns"); /* of the one before */
+	const unsigned want = TEST_WANT_BITMAP | TEST_WANT_COS |
+	                      TEST_WANT_FOLLOW_UP | TEST_WANT_TLVS;
+	struct test_request r = in_request(0x4711);
+	struct test_reflection refl = in_reflection();
+	struct test_reflected done;
+	struct test_reply reply;
+	static struct bytes out;
+	uint8_t req[128];
+
+	r.dscp = 46;
+	refl.bitmap = &bm;
+	refl.tos = 10 << 2 | 3;
+	refl.honour_dscp = true;
+	if (ptp) {
+		refl.error_estimate = errest_encode_ns(1000, true, true);
+		refl.t2 = ptp64_from_wall(t3, 37);
+		refl.t3 = ptp64_from_wall(t3, 37);
+	}
+	ck_assert(test_request_encode(&r, want, req, sizeof(req)));
+	done = reflect(req, sizeof(req), &refl, &out);
+	ck_assert_uint_eq(done.follow_up_at, 96);
+	test_reply_set_follow_up(out.b, done.follow_up_at, 0xfffffffe,
+	                         ptp ? ptp64_from_wall(t3, 37)
+	                             : ntp64_from_wall(t3));
+	for (size_t k = STAMP_BASE; k < out.n; k += TLV_HEADER + out.b[k + 3]) {
+		if (out.b[k + 1] == type)
+			out.b[k] |= flag;
+	}
+	ck_assert_int_eq(
+	    test_reply_decode(out.b, out.n, in_time(IN "t4_unix_ns"), &reply),
+	    TEST_OK);
+	return reply;
+}
+
+START_TEST(replies_tell_class_and_follow_up)
+{
+	for (int ptp = 0; ptp < 2; ptp++) {
+		const struct test_reply r = full_reply(0, 0, ptp);
+
+		ck_assert(r.has_bitmap && r.has_cos && r.has_follow_up);
+		ck_assert(!r.bitmap.t2_is_kernel);
+		ck_assert_int_eq(r.cos_dscp1, 46);
+		ck_assert_int_eq(r.fwd_dscp, 10);
+		ck_assert_int_eq(r.fwd_ecn, 3);
+		ck_assert_int_eq(r.cos_rp, 0);
+		ck_assert(r.follow_up);
+		ck_assert_uint_eq(r.follow_up_seq, 0xfffffffe);
+		ck_assert_int_eq(r.follow_up_t3.ns,
+		                 in_time(IN "t2_unix_ns").ns);
+	}
+}
+END_TEST
+
+START_TEST(what_a_peer_did_not_answer_is_no_fact)
+{
+	struct test_reply r = full_reply(TLV_COS, TLV_FLAG_U, false);
+
+	ck_assert(r.has_bitmap && !r.has_cos && r.has_follow_up);
+	r = full_reply(TLV_FOLLOW_UP, TLV_FLAG_U, false);
+	ck_assert(r.has_bitmap && r.has_cos);
+	ck_assert(!r.has_follow_up && !r.follow_up);
+	r = full_reply(TLV_COS, TLV_FLAG_M, false); /* and what follows */
+	ck_assert(r.has_bitmap && !r.has_cos && !r.has_follow_up);
+	r = full_reply(TLV_EXTRA_PADDING, TLV_FLAG_I, false);
+	ck_assert(!r.has_bitmap && !r.has_cos);
+	ck_assert(!r.has_follow_up && !r.follow_up);
+}
+END_TEST
+
+/* A reflector that has nothing to follow up says so by zeros. */
+START_TEST(follow_up_without_stamp)
+{
+	struct test_request r = in_request(0x4711);
+	struct test_reflection refl = in_reflection();
+	struct test_reply reply;
+	static struct bytes out;
+	uint8_t req[64];
+
+	ck_assert(
+	    test_request_encode(&r, TEST_WANT_FOLLOW_UP, req, sizeof(req)));
+	for (int i = 0; i < 2; i++) {
+		const struct test_reflected done =
+		    reflect(req, sizeof(req), &refl, &out);
+
+		if (i)
+			test_reply_set_follow_up(out.b, done.follow_up_at, 7,
+			                         0);
+		ck_assert_int_eq(test_reply_decode(out.b, out.n,
+		                                   in_time(IN "t4_unix_ns"),
+		                                   &reply),
+		                 TEST_OK);
+		ck_assert(reply.has_follow_up && !reply.follow_up);
+		ck_assert_uint_eq(reply.follow_up_seq, i ? 7 : 0);
+	}
+}
+END_TEST
+
 /* What a sender makes of the TLVs of a reply. */
 START_TEST(bitmap_round_trip)
 {
-	const struct recv_bitmap bm = {0x1122334455667788U, true, 41,
-	                               0xdeadbeef00000001U, 7,    9};
+	const struct recv_bitmap bm = {
+	    0x1122334455667788U, true, 41, 0xdeadbeef00000001U, 7, 9, true};
 	struct test_request r = in_request(0x4711);
 	struct test_reflection refl = in_reflection();
 	struct test_reply reply;
@@ -373,8 +568,9 @@ START_TEST(bitmap_round_trip)
 	static struct bytes out;
 
 	refl.bitmap = &bm;
-	ck_assert(test_request_encode(&r, true, true, req, sizeof(req)));
-	reflect(req, sizeof(req), &refl, &out);
+	ck_assert(test_request_encode(&r, TEST_WANT_BITMAP | TEST_WANT_TLVS,
+	                              req, sizeof(req)));
+	(void)reflect(req, sizeof(req), &refl, &out);
 	ck_assert_int_eq(
 	    test_reply_decode(out.b, out.n, in_time(IN "t4_unix_ns"), &reply),
 	    TEST_OK);
@@ -385,6 +581,8 @@ START_TEST(bitmap_round_trip)
 	ck_assert_uint_eq(reply.bitmap.bitmap, bm.bitmap);
 	ck_assert_uint_eq(reply.bitmap.duplicates, bm.duplicates);
 	ck_assert_uint_eq(reply.bitmap.received, bm.received);
+	ck_assert(reply.bitmap.t2_is_kernel);
+	ck_assert(!reply.has_cos && !reply.has_follow_up);
 	/* our TLV came back unrecognised (a foreign reflector) */
 	out.b[STAMP_BASE] = TLV_FLAG_U;
 	ck_assert_int_eq(
@@ -405,22 +603,28 @@ END_TEST
 
 START_TEST(encode_sizes)
 {
-	const struct test_request r = {1, 2, 0x8001, 0x4711};
+	const unsigned all = TEST_WANT_BITMAP | TEST_WANT_COS |
+	                     TEST_WANT_FOLLOW_UP | TEST_WANT_TLVS;
+	const struct test_request r = {1, 2, 0x8001, 0x4711, 46};
 	static uint8_t b[TEST_BUF_MAX];
 
-	ck_assert(!test_request_encode(&r, true, false, b, 13));
-	ck_assert(!test_request_encode(&r, true, true, b, 83));
-	ck_assert(!test_request_encode(&r, false, true, b, 128));
+	ck_assert(!test_request_encode(&r, TEST_WANT_TLVS, b, 13));
+	ck_assert(!test_request_encode(&r, TEST_WANT_BITMAP, b, 83));
+	ck_assert(!test_request_encode(&r, TEST_WANT_COS, b, 51));
+	ck_assert(!test_request_encode(&r, TEST_WANT_FOLLOW_UP, b, 63));
+	ck_assert(!test_request_encode(&r, all, b, 111));
+	ck_assert(!test_request_encode(&r, all | 1U << 31, b, 128));
 	for (size_t n = TWAMP_SENDER_BASE; n <= TEST_PAYLOAD_MAX; n++) {
-		const bool bitmap = n >= 84;
+		const unsigned want = test_request_fit(all, n);
 		struct rcursor c;
 		struct tlv t;
 		struct test_request back;
 		bool malformed = true;
 		size_t seen = 0;
+		uint64_t types = 0;
 
 		memset(b, 0xee, sizeof(b));
-		ck_assert(test_request_encode(&r, true, bitmap, b, n));
+		ck_assert(test_request_encode(&r, want, b, n));
 		ck_assert_uint_eq(b[n], 0xee);
 		ck_assert_int_eq(test_request_decode(b, n, &back), TEST_OK);
 		ck_assert_uint_eq(back.ssid, n >= STAMP_BASE ? 0x4711 : 0);
@@ -429,10 +633,19 @@ START_TEST(encode_sizes)
 		c = rcursor_init(b + STAMP_BASE, n - STAMP_BASE);
 		while (tlv_next(&c, &t, &malformed)) {
 			ck_assert_uint_eq(t.flags, TLV_FLAG_U);
+			types = types * 1000 + t.type;
 			seen += (size_t)TLV_HEADER + t.len;
 		}
 		ck_assert(!malformed);
 		ck_assert_uint_lt(n - STAMP_BASE - seen, TLV_HEADER);
+		ck_assert_uint_eq(types, n >= 116   ? 240004007001
+		                         : n >= 112 ? 240004007
+		                         : n >= 96  ? 240004001
+		                         : n >= 92  ? 240004
+		                         : n >= 88  ? 240001
+		                         : n >= 84  ? 240
+		                         : n >= 48  ? 1
+		                                    : 0);
 	}
 	/* restamping touches 14 octets */
 	memset(b, 0xee, 64);
@@ -449,43 +662,72 @@ START_TEST(set_t3)
 	uint8_t req[STAMP_BASE];
 	struct test_request r = in_request(0);
 
-	ck_assert(test_request_encode(&r, true, false, req, sizeof(req)));
-	reflect(req, sizeof(req), &refl, &a);
+	ck_assert(test_request_encode(&r, TEST_WANT_TLVS, req, sizeof(req)));
+	(void)reflect(req, sizeof(req), &refl, &a);
 	refl.t3 = 0;
-	reflect(req, sizeof(req), &refl, &b);
+	(void)reflect(req, sizeof(req), &refl, &b);
 	test_reply_set_t3(b.b, in_reflection().t3);
 	ck_assert_mem_eq(a.b, b.b, a.n);
 }
 END_TEST
 
-/* Behind the base nothing differs from the request but flags of TLVs. */
+/* What a reflector may do to a TLV's value, and the flags it sets. */
+static uint8_t
+value_reflected(const struct tlv *t, const uint8_t *value)
+{
+	static const uint8_t zero[TEST_BUF_MAX];
+
+	switch (t->type) {
+	case TLV_EXTRA_PADDING:
+		break;
+	case TLV_COS:
+		if (t->len != TLV_COS_LEN)
+			return TLV_FLAG_M;
+		ck_assert_uint_eq(value[0] >> 2, t->value[0] >> 2); /* DSCP1 */
+		ck_assert_mem_eq(value + 2, t->value + 2, 2);
+		return 0;
+	case TLV_FOLLOW_UP:
+		ck_assert_mem_eq(value, zero, t->len);
+		return t->len == TLV_FOLLOW_UP_LEN ? 0 : TLV_FLAG_M;
+	default:
+		ck_assert_mem_eq(value, t->value, t->len);
+		return TLV_FLAG_U;
+	}
+	ck_assert_mem_eq(value, t->value, t->len);
+	return 0;
+}
+
+/* Behind the base nothing differs from the request but flags of TLVs, and the
+ * values of Class of Service and Follow-Up Telemetry; nothing at all behind
+ * the first malformed one. */
 static void
-only_flags_differ(const uint8_t *req, const uint8_t *reply, size_t len)
+only_tlvs_differ(const uint8_t *req, const uint8_t *reply, size_t len)
 {
 	struct rcursor c = rcursor_init(req + STAMP_BASE, len - STAMP_BASE);
 	struct tlv t;
 	bool malformed = false;
-	size_t flags = STAMP_BASE;
+	size_t at = STAMP_BASE;
 
 	while (tlv_next(&c, &t, &malformed)) {
-		const size_t next = len - c.left;
+		const uint8_t flags =
+		    value_reflected(&t, reply + at + TLV_HEADER);
 
-		ck_assert_uint_eq(reply[flags],
-		                  t.type == TLV_EXTRA_PADDING ? 0 : TLV_FLAG_U);
-		ck_assert_mem_eq(reply + flags + 1, req + flags + 1,
-		                 next - flags - 1);
-		flags = next;
+		ck_assert_uint_eq(reply[at], flags);
+		ck_assert_mem_eq(reply + at + 1, req + at + 1, 3);
+		at = len - c.left;
+		if (flags & TLV_FLAG_M)
+			break;
 	}
 	if (malformed) {
-		ck_assert(reply[flags] & TLV_FLAG_M);
-		flags++;
+		ck_assert(reply[at] & TLV_FLAG_M);
+		at++;
 	}
-	ck_assert_mem_eq(reply + flags, req + flags, len - flags);
+	ck_assert_mem_eq(reply + at, req + at, len - at);
 }
 
 /* For any octets: every octet is written, and written the same whatever was in
  * the buffer; the base echoes the request; what follows is only copied, save
- * the flags of TLVs (and our own TLV's value). */
+ * what a reflector says in TLVs. */
 START_TEST(property_reflect)
 {
 	static struct bytes one, two;
@@ -496,7 +738,8 @@ START_TEST(property_reflect)
 	for (int i = 0; i < 30000; i++) {
 		const size_t len = TWAMP_REFLECTOR_BASE + rng_u64(&g) % 400;
 		struct test_reflection r = in_reflection();
-		const struct recv_bitmap bm = {rng_u64(&g), true, 1, 2, 3, 4};
+		const struct recv_bitmap bm = {rng_u64(&g), true, 1,    2,
+		                               3,           4,    false};
 		bool stamp = rng_u64(&g) & 1;
 
 		for (size_t k = 0; k < len; k++)
@@ -505,16 +748,18 @@ START_TEST(property_reflect)
 		     k += TLV_HEADER + req[k + 3]) {
 			req[k + 2] = 0; /* TLVs, mostly well-formed */
 			req[k + 3] &= i & 1 ? 15 : 255;
+			if (req[k + 1] & 1) /* types 0..7, of any length */
+				req[k + 1] &= 7;
 		}
 		if (stamp && len >= STAMP_BASE)
 			memset(req + 16, 0, 28);
 		stamp = stamp && len >= STAMP_BASE;
 		if (rng_u64(&g) & 1)
 			r.bitmap = &bm;
-		reflect(req, len, &r, &one);
+		(void)reflect(req, len, &r, &one);
 		memset(dirty, 0xa5, sizeof(dirty));
 		memcpy(two.b, dirty, sizeof(dirty));
-		test_reflect(req, len, &r, two.b);
+		(void)test_reflect(req, len, &r, two.b);
 		ck_assert_mem_eq(one.b, two.b, len);
 		ck_assert_mem_eq(two.b + len, dirty + len, sizeof(dirty) - len);
 		ck_assert_mem_eq(one.b + 24, req, 14);
@@ -524,7 +769,7 @@ START_TEST(property_reflect)
 		} else {
 			ck_assert_mem_eq(one.b + 14, req + 14, 2);
 			ck_assert_uint_eq(one.b[41] | one.b[42] | one.b[43], 0);
-			only_flags_differ(req, one.b, len);
+			only_tlvs_differ(req, one.b, len);
 		}
 	}
 }
@@ -545,6 +790,11 @@ main(void)
 	tcase_add_test(t, decode_errors);
 	tcase_add_test(t, ptp_reply);
 	tcase_add_test(t, tlv_rules);
+	tcase_add_test(t, vectors_class_of_service);
+	tcase_add_test(t, vectors_follow_up);
+	tcase_add_test(t, replies_tell_class_and_follow_up);
+	tcase_add_test(t, what_a_peer_did_not_answer_is_no_fact);
+	tcase_add_test(t, follow_up_without_stamp);
 	tcase_add_test(t, bitmap_round_trip);
 	tcase_add_test(t, encode_sizes);
 	tcase_add_test(t, set_t3);

@@ -10,14 +10,20 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Receive: stamp, PKTINFO (v6 is the larger), TTL, TOS, drop counter. */
-#define RX_CONTROL_BYTES                          \
-	(CMSG_SPACE(sizeof(struct timespec)) +    \
-	 CMSG_SPACE(sizeof(struct in6_pktinfo)) + \
+/* Receive: stamp, that of SO_TIMESTAMPING where a socket has both, PKTINFO (v6
+ * is the larger), TTL, TOS, drop counter. */
+#define RX_CONTROL_BYTES                           \
+	(CMSG_SPACE(sizeof(struct timespec)) +     \
+	 CMSG_SPACE(3 * sizeof(struct timespec)) + \
+	 CMSG_SPACE(sizeof(struct in6_pktinfo)) +  \
 	 2 * CMSG_SPACE(sizeof(int)) + CMSG_SPACE(sizeof(uint32_t)))
-/* Send: PKTINFO and TOS. */
+/* Send: PKTINFO and TOS, stamp request and its id. */
 #define TX_CONTROL_BYTES \
-	(CMSG_SPACE(sizeof(struct in6_pktinfo)) + CMSG_SPACE(sizeof(int)))
+	(CMSG_SPACE(sizeof(struct in6_pktinfo)) + 3 * CMSG_SPACE(sizeof(int)))
+/* Linux 6.13; the headers of our oldest system do not have it. */
+#ifndef SCM_TS_OPT_ID
+#define SCM_TS_OPT_ID 81
+#endif
 
 struct rx_slot {
 	_Alignas(struct cmsghdr) uint8_t control[RX_CONTROL_BYTES];
@@ -362,6 +368,12 @@ fill_msg(struct msghdr *h, struct tx_slot *t, const struct udp_send *s)
 	if (s->tos >= 0)
 		put_cmsg(h, v6 ? IPPROTO_IPV6 : IPPROTO_IP,
 		         v6 ? IPV6_TCLASS : IP_TOS, &s->tos, sizeof(s->tos));
+	if (s->stamp_flags)
+		put_cmsg(h, SOL_SOCKET, SO_TIMESTAMPING, &s->stamp_flags,
+		         sizeof(s->stamp_flags));
+	if (s->stamp_flags && s->stamp_has_id)
+		put_cmsg(h, SOL_SOCKET, SCM_TS_OPT_ID, &s->stamp_id,
+		         sizeof(s->stamp_id));
 	if (h->msg_controllen == 0)
 		h->msg_control = NULL;
 }

@@ -66,6 +66,10 @@ struct udp_send {
 	int tos;           /* traffic class octet; -1: the socket's default */
 	const uint8_t *data;
 	size_t len;
+	/* A transmit stamp is asked for: lib/net/txstamp sets these. */
+	uint32_t stamp_flags; /* 0: none */
+	uint32_t stamp_id;
+	bool stamp_has_id; /* the kernel takes our id */
 };
 /* Sends all it can with sendmmsg: number sent (from the front), or -errno of
  * the first when none went. */

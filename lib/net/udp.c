@@ -4,6 +4,7 @@
 #include "lib/base/clock_read.h"
 
 #include <errno.h>
+#include <linux/in6.h>
 #include <netinet/ip.h>
 #include <stdlib.h>
 #include <string.h>
@@ -98,8 +99,11 @@ set_v6(int fd, const struct udp_opts *o)
 	    {IPPROTO_IPV6, IPV6_UNICAST_HOPS, o->ttl},
 	};
 	const size_t n = sizeof(opts) / sizeof(opts[0]);
+	int rc = 0;
 
-	return set_all(fd, opts, o->ttl ? n : n - 1);
+	if (o->flow_labels)
+		rc = set_int(fd, IPPROTO_IPV6, IPV6_FLOWINFO_SEND, 1);
+	return rc < 0 ? rc : set_all(fd, opts, o->ttl ? n : n - 1);
 }
 
 static int
@@ -147,6 +151,13 @@ udp_open(const struct addr *local, const struct udp_opts *o, int *rcvbuf_bytes)
 out:
 	(void)close(fd);
 	return rc;
+}
+
+uint32_t
+udp_flow_label(uint16_t port)
+{
+	/* times an odd number: a bijection of the 19 bits */
+	return ((uint32_t)port * UINT32_C(0x1e377)) & UINT32_C(0x7ffff);
 }
 
 /* --- receiving ---------------------------------------------------------- */
@@ -357,6 +368,8 @@ fill_msg(struct msghdr *h, struct tx_slot *t, const struct udp_send *s)
 	} data = {.in = s->data}; /* sendmsg does not write to it */
 
 	t->name = s->dst;
+	if (v6 && s->flow_label)
+		t->name.u.v6.sin6_flowinfo = htonl(s->flow_label);
 	t->iov = (struct iovec){data.out, s->len};
 	*h = (struct msghdr){.msg_name = &t->name.u,
 	                     .msg_namelen = s->dst.len,

@@ -19,9 +19,10 @@
 #define UDP_RCVBUF_BYTES (4 << 20) /* the default holds 256 small packets */
 
 struct udp_opts {
-	int ttl;    /* 255 for test packets; 0: the system's */
-	int dscp;   /* default DSCP of sends, 0..63 */
-	bool reuse; /* SO_REUSEADDR is never set unless asked */
+	int ttl;          /* 255 for test packets; 0: the system's */
+	int dscp;         /* default DSCP of sends, 0..63 */
+	bool reuse;       /* SO_REUSEADDR is never set unless asked */
+	bool flow_labels; /* IPv6: udp_send.flow_label counts */
 };
 
 /*
@@ -32,6 +33,14 @@ struct udp_opts {
  */
 int udp_open(const struct addr *local, const struct udp_opts *o,
              int *rcvbuf_bytes);
+
+/*
+ * A flow label for the socket (IPv6), by its source port: distinct for each
+ * port and as stable, so that routers that hash labels (RFC 6438) spread flows
+ * as those do that hash ports. In the lower half of the space, which the
+ * kernel leaves to programs when it splits it (flowlabel_state_ranges).
+ */
+uint32_t udp_flow_label(uint16_t port);
 
 enum stamp_source { STAMP_USER, STAMP_KERNEL };
 
@@ -61,9 +70,10 @@ struct udp_packet *udp_rx_packet(struct udp_rx *rx, int i);
 
 struct udp_send {
 	struct addr dst;
-	struct addr local; /* source address to use; len 0: the socket's */
-	unsigned ifindex;  /* for link-local; 0: routing decides */
-	int tos;           /* traffic class octet; -1: the socket's default */
+	struct addr local;   /* source address to use; len 0: the socket's */
+	unsigned ifindex;    /* for link-local; 0: routing decides */
+	int tos;             /* traffic class octet; -1: the socket's default */
+	uint32_t flow_label; /* IPv6, with udp_opts.flow_labels; 0: kernel's */
 	const uint8_t *data;
 	size_t len;
 	/* A transmit stamp is asked for: lib/net/txstamp sets these. */

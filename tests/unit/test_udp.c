@@ -11,6 +11,7 @@
 #include <arpa/inet.h>
 #include <check.h>
 #include <errno.h>
+#include <linux/in6.h>
 #include <netinet/ip.h>
 #include <poll.h>
 #include <stdio.h>
@@ -273,6 +274,73 @@ START_TEST(options)
 }
 END_TEST
 
+/* The flow label of a packet as it arrived; -1: none told. */
+static int64_t
+label_received(int fd)
+{
+	_Alignas(struct cmsghdr) uint8_t control[256];
+	uint8_t data[16];
+	struct iovec iov = {data, sizeof(data)};
+	struct msghdr h = {.msg_iov = &iov,
+	                   .msg_iovlen = 1,
+	                   .msg_control = control,
+	                   .msg_controllen = sizeof(control)};
+	struct pollfd p = {fd, POLLIN, 0};
+	uint32_t info;
+
+	ck_assert_int_eq(poll(&p, 1, 1000), 1);
+	ck_assert_int_ge(recvmsg(fd, &h, 0), 0);
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(&h); c; c = CMSG_NXTHDR(&h, c)) {
+		if (c->cmsg_level != IPPROTO_IPV6 ||
+		    c->cmsg_type != IPV6_FLOWINFO)
+			continue;
+		memcpy(&info, CMSG_DATA(c), sizeof(info));
+		return ntohl(info) & 0xfffff;
+	}
+	return -1;
+}
+
+START_TEST(flow_labels)
+{
+	const struct udp_opts o = {.ttl = 255, .flow_labels = true};
+	const struct addr here = ip("::1", 0);
+	struct addr server;
+	const int sfd = open_on("::1", &server);
+	const int cfd = udp_open(&here, &o, NULL);
+	const int on = 1;
+
+	ck_assert_int_eq(
+	    setsockopt(sfd, IPPROTO_IPV6, IPV6_FLOWINFO, &on, sizeof(on)), 0);
+	for (uint16_t port = 18620; port < 18624; port++) {
+		const uint32_t label = udp_flow_label(port);
+		const struct udp_send s = {.dst = server,
+		                           .tos = -1,
+		                           .flow_label = label,
+		                           .data = (const uint8_t *)"x",
+		                           .len = 1};
+
+		ck_assert_int_eq(udp_send_one(cfd, &s), 0);
+		ck_assert_int_eq(label_received(sfd), label);
+	}
+	(void)close(sfd);
+	(void)close(cfd);
+}
+END_TEST
+
+START_TEST(flow_labels_differ)
+{
+	static uint8_t seen[1 << 19];
+
+	for (uint32_t port = 1; port <= UINT16_MAX; port++) {
+		const uint32_t label = udp_flow_label((uint16_t)port);
+
+		ck_assert_uint_lt(label, 1U << 19);
+		ck_assert_uint_ne(label, 0);
+		ck_assert_uint_eq(seen[label]++, 0);
+	}
+}
+END_TEST
+
 /* What came by broadcast is marked: 127.255.255.255 is lo's. */
 START_TEST(broadcast)
 {
@@ -349,6 +417,8 @@ main(void)
 	tcase_add_test(t, overflow);
 	tcase_add_test(t, errors);
 	tcase_add_test(t, options);
+	tcase_add_test(t, flow_labels);
+	tcase_add_test(t, flow_labels_differ);
 	tcase_add_test(t, broadcast);
 	tcase_add_test(t, clock_hook);
 	suite_add_tcase(s, t);

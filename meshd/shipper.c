@@ -314,6 +314,7 @@ seal_rows(struct shipper *s, const struct group *g, size_t first, size_t n,
 {
 	const struct result *row[SHIPPER_BATCH_ROWS];
 	const bool tell_lost = s->lost.rows > 0;
+	struct batch_input in = {0};
 	const struct spool_span span = {
 	    g->start, wall_add_ns(g->start, g->interval_ns), (uint32_t)n};
 	uint8_t *body = NULL;
@@ -323,7 +324,11 @@ seal_rows(struct shipper *s, const struct group *g, size_t first, size_t n,
 
 	for (size_t i = 0; i < n; i++)
 		row[i] = &g->letter[first + i]->result;
-	if (!batch_body_encode(row, n, &s->lost, tell_lost, &body, &len))
+	in.result = row;
+	in.result_n = n;
+	in.gap = &s->lost;
+	in.gap_n = tell_lost;
+	if (!batch_body_encode(&in, &body, &len))
 		return -ENOMEM;
 	if (!is_acceptable(s, body, len)) {
 		free(body);

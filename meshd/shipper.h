@@ -29,8 +29,9 @@
 #include <stdint.h>
 
 #define SHIPPER_RESULTS_MAX 20000
-/* Rows per batch: some 500 kB, well below what one message may have. */
-#define SHIPPER_BATCH_ROWS 2000
+/* Rows per batch: 250 kB as a rule. Even with every detail that a result can
+ * have, a thousand fit one message and the memory its decoding may take. */
+#define SHIPPER_BATCH_ROWS 1000
 #define SHIPPER_SEAL_AFTER_NS (300 * NS_PER_MS)
 #define SHIPPER_RESEND_NS (5 * NS_PER_S)
 

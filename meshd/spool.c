@@ -296,12 +296,13 @@ give_up(struct spool *s, uint64_t seq, const char *reason)
 	sqlite3_stmt *q = fresh(s, ST_GIVE_UP);
 	uint8_t *body = NULL, digest[16];
 	struct gap gap;
+	const struct batch_input in = {.gap = &gap, .gap_n = 1};
 	size_t len;
 	int rc;
 
 	if (!read_gap(s, seq, reason, &gap))
 		return -EIO;
-	if (!batch_body_encode(NULL, 0, &gap, 1, &body, &len))
+	if (!batch_body_encode(&in, &body, &len))
 		return -ENOMEM;
 	batch_digest(body, len, digest);
 	sqlite3_bind_int64(q, 1, (sqlite3_int64)len + ROW_OVERHEAD);

@@ -2,7 +2,10 @@
 /*
  * Results as packed columns: a slice is one (class, interval), a column one
  * metric of all its rows. Ten times cheaper to decode than a submessage per
- * result, and small: a column that is NULL everywhere is not sent.
+ * result, and small: a column that is NULL everywhere is not sent, and a
+ * column that is 0 everywhere may come without its values. All such columns
+ * of a slice share one array: 72 of 65,536 rows each would otherwise ask 37 MB
+ * for a message of 66 kB.
  */
 #include "lib/bus/wire.h"
 
@@ -14,10 +17,6 @@
 #include <string.h>
 
 #define INTERVAL_MS_MAX 86400000U
-#define SLICES_MAX 4096
-#define GAPS_MAX 4096
-/* Durations: a century in either direction is already absurd. */
-#define DURATION_NS_MAX (INT64_C(1) << 61)
 
 void
 batch_digest(const uint8_t *body, size_t len, uint8_t out[16])
@@ -32,10 +31,19 @@ static void
 slice_clear(struct slice *s)
 {
 	free(s->dst_id);
-	for (size_t i = 0; i < METRIC_N; i++)
-		free(s->value[i]);
+	for (size_t i = 0; i < METRIC_N; i++) {
+		if (s->value[i] != s->zero)
+			free(s->value[i]);
+	}
+	free(s->zero);
 	free(s->hist);
 	free(s->hist_len);
+	free(s->fwd_hist);
+	free(s->fwd_hist_len);
+	free(s->bwd_hist);
+	free(s->bwd_hist_len);
+	free(s->flows);
+	free(s->flows_len);
 }
 
 void
@@ -43,13 +51,15 @@ batch_body_clear(struct batch_body *b)
 {
 	for (size_t i = 0; i < b->slice_n; i++)
 		slice_clear(&b->slice[i]);
+	for (size_t i = 0; i < b->run_n; i++)
+		loss_run_clear(&b->run[i]);
 	free(b->slice);
 	free(b->gap);
+	free(b->revision);
+	free(b->run);
 	free(b->hold);
 	memset(b, 0, sizeof(*b));
 }
-
-/* ---- decoding ---- */
 
 static bool
 value_fits(const struct metric_info *m, int64_t v)
@@ -64,7 +74,7 @@ value_fits(const struct metric_info *m, int64_t v)
 	case METRIC_DURATION:
 		break;
 	}
-	return v >= -DURATION_NS_MAX && v <= DURATION_NS_MAX;
+	return v >= -WIRE_DURATION_MAX && v <= WIRE_DURATION_MAX;
 }
 
 static bool
@@ -84,6 +94,16 @@ present_is_valid(const Twmesh__Wire__Column *c, size_t n)
 	return n % 8 == 0 || c->present.data[n / 8] >> n % 8 == 0;
 }
 
+/* Zeros, once per slice. */
+static bool
+get_zeros(struct slice *s, enum metric m)
+{
+	if (!s->zero)
+		s->zero = calloc(s->n, sizeof(*s->zero));
+	s->value[m] = s->zero;
+	return s->zero;
+}
+
 static bool
 get_column(struct wire_get *w, const Twmesh__Wire__Column *c, struct slice *s)
 {
@@ -94,6 +114,8 @@ get_column(struct wire_get *w, const Twmesh__Wire__Column *c, struct slice *s)
 		return true;
 	if (s->value[m->id])
 		return wire_bad(w, "column.metric");
+	if (c->n_value == 0 && !c->has_present)
+		return get_zeros(s, m->id);
 	if (c->n_value != s->n)
 		return wire_bad(w, "column.value");
 	if (!present_is_valid(c, s->n))
@@ -130,30 +152,74 @@ get_dst(struct wire_get *w, const Twmesh__Wire__Slice *in, struct slice *s,
 	return true;
 }
 
+/* One of the lists of octets that a slice may have: none, or one per row. */
+struct octets {
+	const char *field;
+	const ProtobufCBinaryData *in;
+	size_t n, max;
+	const uint8_t ***out;
+	uint16_t **out_len;
+};
+
 /* Copies the octets behind *hold; the caller sized it. */
 static bool
-get_hist(struct wire_get *w, const Twmesh__Wire__Slice *in, struct slice *s,
-         uint8_t **hold)
+get_octets(struct wire_get *w, const struct octets *o, size_t rows,
+           uint8_t **hold)
 {
-	if (in->n_rtt_hist == 0)
-		return true;
-	if (in->n_rtt_hist != s->n)
-		return wire_bad(w, "rtt_hist");
-	s->hist = calloc(s->n, sizeof(*s->hist));
-	s->hist_len = calloc(s->n, sizeof(*s->hist_len));
-	if (!s->hist || !s->hist_len)
-		return false;
-	for (size_t i = 0; i < s->n; i++) {
-		const ProtobufCBinaryData *h = &in->rtt_hist[i];
+	const uint8_t **out;
+	uint16_t *len;
 
-		if (h->len > RESULT_HIST_MAX)
-			return wire_bad(w, "rtt_hist");
+	if (o->n == 0)
+		return true;
+	if (o->n != rows)
+		return wire_bad(w, o->field);
+	out = *o->out = calloc(rows, sizeof(*out));
+	len = *o->out_len = calloc(rows, sizeof(*len));
+	if (!out || !len)
+		return false;
+	for (size_t i = 0; i < rows; i++) {
+		const ProtobufCBinaryData *h = &o->in[i];
+
+		if (h->len > o->max)
+			return wire_bad(w, o->field);
 		if (h->len == 0)
 			continue;
 		memcpy(*hold, h->data, h->len);
-		s->hist[i] = *hold;
-		s->hist_len[i] = (uint16_t)h->len;
+		out[i] = *hold;
+		len[i] = (uint16_t)h->len;
 		*hold += h->len;
+	}
+	return true;
+}
+
+#define OCTET_LISTS 4
+
+static void
+list_octets(const Twmesh__Wire__Slice *in, struct slice *s,
+            struct octets o[OCTET_LISTS])
+{
+	o[0] = (struct octets){"rtt_hist",      in->rtt_hist, in->n_rtt_hist,
+	                       RESULT_HIST_MAX, &s->hist,     &s->hist_len};
+	o[1] = (struct octets){"fwd_hist",     in->fwd_hist,
+	                       in->n_fwd_hist, RESULT_WAY_HIST_MAX,
+	                       &s->fwd_hist,   &s->fwd_hist_len};
+	o[2] = (struct octets){"bwd_hist",     in->bwd_hist,
+	                       in->n_bwd_hist, RESULT_WAY_HIST_MAX,
+	                       &s->bwd_hist,   &s->bwd_hist_len};
+	o[3] = (struct octets){"flows",          in->flows, in->n_flows,
+	                       RESULT_FLOWS_MAX, &s->flows, &s->flows_len};
+}
+
+static bool
+get_octet_lists(struct wire_get *w, const Twmesh__Wire__Slice *in,
+                struct slice *s, uint8_t **hold)
+{
+	struct octets o[OCTET_LISTS];
+
+	list_octets(in, s, o);
+	for (size_t i = 0; i < OCTET_LISTS; i++) {
+		if (!get_octets(w, &o[i], s->n, hold))
+			return false;
 	}
 	return true;
 }
@@ -176,14 +242,14 @@ get_slice(struct wire_get *w, const Twmesh__Wire__Slice *in, struct slice *s,
 		if (!get_column(w, in->column[i], s))
 			return false;
 	}
-	return get_hist(w, in, s, hold);
+	return get_octet_lists(w, in, s, hold);
 }
 
 static bool
 get_gaps(struct wire_get *w, const Twmesh__Wire__BatchBody *in,
          struct batch_body *out)
 {
-	if (in->n_gap > GAPS_MAX)
+	if (in->n_gap > MSG_GAPS_MAX)
 		return wire_bad(w, "gap");
 	if (in->n_gap == 0)
 		return true;
@@ -208,14 +274,51 @@ get_gaps(struct wire_get *w, const Twmesh__Wire__BatchBody *in,
 	return true;
 }
 
-static size_t
-hist_octets(const Twmesh__Wire__BatchBody *in)
+static bool
+get_revisions(struct wire_get *w, const Twmesh__Wire__BatchBody *in,
+              struct batch_body *out)
 {
+	if (in->n_revision > MSG_REVISIONS_MAX)
+		return wire_bad(w, "revision");
+	if (in->n_revision == 0)
+		return true;
+	out->revision = calloc(in->n_revision, sizeof(*out->revision));
+	if (!out->revision)
+		return false;
+	out->revision_n = in->n_revision;
+	for (size_t i = 0; i < in->n_revision; i++) {
+		const Twmesh__Wire__Revision *r = in->revision[i];
+		struct revision *o = &out->revision[i];
+
+		if (!get_u32(w, "revision.dst_id", r->dst_id, 1, INT32_MAX,
+		             &o->dst_id) ||
+		    !get_u32(w, "revision.class_id", r->class_id, 1, INT32_MAX,
+		             &o->class_id) ||
+		    !get_wall(w, "revision.start_wall_ns", r->start_wall_ns,
+		              &o->start) ||
+		    !get_lost(w, "revision.lost", r->lost_fwd, r->lost_bwd,
+		              r->lost_undet))
+			return false;
+		o->lost_fwd = r->lost_fwd;
+		o->lost_bwd = r->lost_bwd;
+		o->lost_undet = r->lost_undet;
+	}
+	return true;
+}
+
+static size_t
+held_octets(const Twmesh__Wire__BatchBody *in)
+{
+	struct octets o[OCTET_LISTS];
+	struct slice unused;
 	size_t n = 0;
 
 	for (size_t i = 0; i < in->n_slice; i++) {
-		for (size_t j = 0; j < in->slice[i]->n_rtt_hist; j++)
-			n += in->slice[i]->rtt_hist[j].len;
+		list_octets(in->slice[i], &unused, o);
+		for (size_t k = 0; k < OCTET_LISTS; k++) {
+			for (size_t j = 0; j < o[k].n; j++)
+				n += o[k].in[j].len;
+		}
 	}
 	return n;
 }
@@ -226,10 +329,10 @@ get_body(struct wire_get *w, const Twmesh__Wire__BatchBody *in,
 {
 	uint8_t *hold;
 
-	if (in->n_slice > SLICES_MAX)
+	if (in->n_slice > MSG_SLICES_MAX)
 		return wire_bad(w, "slice");
 	out->slice = calloc(in->n_slice + 1, sizeof(*out->slice));
-	hold = out->hold = malloc(hist_octets(in) + 1);
+	hold = out->hold = malloc(held_octets(in) + 1);
 	if (!out->slice || !hold)
 		return false;
 	for (size_t i = 0; i < in->n_slice; i++) {
@@ -239,7 +342,8 @@ get_body(struct wire_get *w, const Twmesh__Wire__BatchBody *in,
 			return false;
 		out->rows += out->slice[i].n;
 	}
-	return get_gaps(w, in, out);
+	return get_gaps(w, in, out) && get_revisions(w, in, out) &&
+	       get_runs(w, in->loss_run, in->n_loss_run, out);
 }
 
 enum msg_err
@@ -272,175 +376,4 @@ batch_body_decode(const uint8_t *bytes, size_t len, struct batch_body *out,
 	if (rc == MSG_ERR_FIELD && field)
 		*field = w.field;
 	return rc;
-}
-
-/* ---- encoding ---- */
-
-static bool
-same_slice(const struct result *a, const struct result *b)
-{
-	return a->class_id == b->class_id && a->start.ns == b->start.ns &&
-	       a->interval_ns == b->interval_ns && a->epoch == b->epoch;
-}
-
-/* NULL when the metric is NULL in every row, or (a->out_of_memory) without
- * memory. The bitmap is only sent where a row is NULL. */
-static Twmesh__Wire__Column *
-put_column(struct arena *a, const struct result *const *r, size_t n,
-           unsigned metric)
-{
-	Twmesh__Wire__Column *c;
-	size_t nulls = 0;
-
-	for (size_t i = 0; i < n; i++)
-		nulls += r[i]->v[metric] == METRIC_NULL;
-	if (nulls == n)
-		return NULL;
-	c = arena_alloc(a, sizeof(*c));
-	if (!c)
-		return NULL;
-	twmesh__wire__column__init(c);
-	c->metric = metric;
-	c->value = arena_array(a, n, sizeof(*c->value));
-	if (nulls) {
-		c->has_present = true;
-		c->present.len = (n + 7) / 8;
-		c->present.data = arena_alloc(a, c->present.len);
-	}
-	if (!c->value || (nulls && !c->present.data))
-		return NULL;
-	c->n_value = n;
-	for (size_t i = 0; i < n; i++) {
-		if (r[i]->v[metric] == METRIC_NULL)
-			continue;
-		c->value[i] = r[i]->v[metric];
-		if (nulls)
-			c->present.data[i / 8] |= (uint8_t)(1U << i % 8);
-	}
-	return c;
-}
-
-static bool
-put_columns(struct arena *a, const struct result *const *r, size_t n,
-            Twmesh__Wire__Slice *s)
-{
-	s->column = arena_array(a, METRIC_N, sizeof(Twmesh__Wire__Column *));
-	if (!s->column)
-		return false;
-	for (unsigned m = METRIC_NONE + 1; m < METRIC_N; m++) {
-		Twmesh__Wire__Column *c = put_column(a, r, n, m);
-
-		if (c)
-			s->column[s->n_column++] = c;
-	}
-	return !a->out_of_memory;
-}
-
-static bool
-put_hists(struct arena *a, const struct result *const *r, size_t n,
-          Twmesh__Wire__Slice *s)
-{
-	bool any = false;
-
-	for (size_t i = 0; i < n; i++)
-		any = any || r[i]->hist_len > 0;
-	if (!any)
-		return true;
-	s->rtt_hist = arena_array(a, n, sizeof(*s->rtt_hist));
-	if (!s->rtt_hist)
-		return false;
-	s->n_rtt_hist = n;
-	for (size_t i = 0; i < n; i++)
-		s->rtt_hist[i] = put_bytes(r[i]->rtt_hist, r[i]->hist_len);
-	return true;
-}
-
-/* r[0..n) share class, start, interval and epoch. */
-static Twmesh__Wire__Slice *
-put_slice(struct arena *a, const struct result *const *r, size_t n)
-{
-	Twmesh__Wire__Slice *s = arena_alloc(a, sizeof(*s));
-
-	if (!s)
-		return NULL;
-	twmesh__wire__slice__init(s);
-	s->class_id = r[0]->class_id;
-	s->start_wall_ns = r[0]->start.ns;
-	s->interval_ms = (uint32_t)(r[0]->interval_ns / NS_PER_MS);
-	s->epoch = r[0]->epoch;
-	s->dst_id = arena_array(a, n, sizeof(*s->dst_id));
-	if (!s->dst_id)
-		return NULL;
-	s->n_dst_id = n;
-	for (size_t i = 0; i < n; i++)
-		s->dst_id[i] = r[i]->dst_id;
-	return put_columns(a, r, n, s) && put_hists(a, r, n, s) ? s : NULL;
-}
-
-static bool
-put_slices(struct arena *a, const struct result *const *r, size_t n,
-           Twmesh__Wire__BatchBody *b)
-{
-	b->slice = arena_array(a, n, sizeof(Twmesh__Wire__Slice *));
-	if (!b->slice)
-		return false;
-	for (size_t i = 0, end; i < n; i = end) {
-		for (end = i + 1; end < n && same_slice(r[i], r[end]); end++)
-			;
-		b->slice[b->n_slice] = put_slice(a, r + i, end - i);
-		if (!b->slice[b->n_slice++])
-			return false;
-	}
-	return b->n_slice <= SLICES_MAX;
-}
-
-static bool
-put_gaps(struct arena *a, const struct gap *gaps, size_t n,
-         Twmesh__Wire__BatchBody *b)
-{
-	Twmesh__Wire__Gap *g = arena_array(a, n, sizeof(*g));
-
-	b->gap = arena_array(a, n, sizeof(Twmesh__Wire__Gap *));
-	if (!g || !b->gap || n > GAPS_MAX)
-		return false;
-	b->n_gap = n;
-	for (size_t i = 0; i < n; i++) {
-		twmesh__wire__gap__init(&g[i]);
-		g[i].from_wall_ns = gaps[i].from.ns;
-		g[i].to_wall_ns = gaps[i].to.ns;
-		g[i].has_rows = gaps[i].rows != 0;
-		g[i].rows = gaps[i].rows;
-		g[i].reason = put_text(gaps[i].reason);
-		b->gap[i] = &g[i];
-	}
-	return true;
-}
-
-bool
-batch_body_encode(const struct result *const *results, size_t n,
-                  const struct gap *gaps, size_t gap_n, uint8_t **out,
-                  size_t *len)
-{
-	Twmesh__Wire__BatchBody b = TWMESH__WIRE__BATCH_BODY__INIT;
-	uint8_t *bytes = NULL;
-	bool ok = false;
-	struct arena a;
-	size_t size;
-
-	arena_init(&a, SIZE_MAX);
-	if (n > MSG_ROWS_MAX || !put_slices(&a, results, n, &b) ||
-	    !put_gaps(&a, gaps, gap_n, &b))
-		goto out;
-	size = twmesh__wire__batch_body__get_packed_size(&b);
-	if (size > MSG_MAX_BYTES)
-		goto out;
-	bytes = malloc(size ? size : 1);
-	if (!bytes)
-		goto out;
-	*len = twmesh__wire__batch_body__pack(&b, bytes);
-	*out = bytes;
-	ok = true;
-out:
-	arena_release(&a);
-	return ok;
 }

@@ -31,6 +31,10 @@
 #define MSG_NODES_MAX 4096
 #define MSG_CLASSES_MAX 64
 #define MSG_ROWS_MAX 65536 /* per batch */
+#define MSG_SLICES_MAX 4096
+#define MSG_GAPS_MAX 4096
+#define MSG_RUNS_MAX 16384
+#define MSG_REVISIONS_MAX 16384
 
 struct id16 {
 	uint8_t b[ID16_BYTES];
@@ -169,7 +173,8 @@ struct slice {
 	uint64_t epoch;
 	size_t n;
 	uint32_t *dst_id;         /* owned */
-	int64_t *value[METRIC_N]; /* owned */
+	int64_t *value[METRIC_N]; /* owned, or `zero` */
+	int64_t *zero;            /* owned: what all columns of 0 share */
 	const uint8_t **hist;     /* owned array; NULL: none; octets borrowed
 	                             from the batch body */
 	uint16_t *hist_len;       /* owned */
@@ -194,7 +199,7 @@ struct batch_body {
 	struct loss_run *run; /* owned, with their packets */
 	size_t run_n;
 	size_t rows; /* over all slices */
-	void *hold;  /* owned: what hist pointers borrow from */
+	void *hold;  /* owned: what the slices' octets borrow from */
 };
 void batch_body_clear(struct batch_body *b);
 
@@ -251,11 +256,21 @@ enum msg_err msg_decode(const uint8_t *bytes, size_t len, struct msg *out,
 bool msg_encode(const struct msg *m, uint8_t **out, size_t *len)
     __attribute__((warn_unused_result));
 
-/* Results of one node -> sealed body octets (malloc'd), grouped into slices by
- * (class, start, interval, epoch) in the order given. */
-bool batch_body_encode(const struct result *const *results, size_t n,
-                       const struct gap *gaps, size_t gap_n, uint8_t **out,
-                       size_t *len) __attribute__((warn_unused_result));
+/* What one node ships together; all borrowed. */
+struct batch_input {
+	const struct result *const *result;
+	size_t result_n;
+	const struct gap *gap;
+	size_t gap_n;
+	const struct revision *const *revision;
+	size_t revision_n;
+	const struct loss_run *const *run;
+	size_t run_n;
+};
+/* Sealed body octets (malloc'd): results are grouped into slices by (class,
+ * start, interval, epoch), all in the order given. */
+bool batch_body_encode(const struct batch_input *in, uint8_t **out, size_t *len)
+    __attribute__((warn_unused_result));
 enum msg_err batch_body_decode(const uint8_t *bytes, size_t len,
                                struct batch_body *out, const char **field)
     __attribute__((warn_unused_result));

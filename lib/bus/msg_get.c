@@ -16,7 +16,7 @@
 #define SPREAD_MS_MAX 600000U
 #define SIZE_OCTETS_MIN 80U
 #define SIZE_OCTETS_MAX 1472U
-#define FLOWS_MAX 64U
+#define JITTER_BUFFER_MS_MAX 10000U
 #define WINDOW_MAX 65535U
 #define ACKS_MAX 65536
 
@@ -170,11 +170,28 @@ get_class_packets(struct wire_get *w, const Twmesh__Wire__Class *c,
 	    !get_u32(w, "size_octets", c->size_octets, SIZE_OCTETS_MIN,
 	             SIZE_OCTETS_MAX, &size) ||
 	    !get_u32(w, "rate_mpps", c->rate_mpps, 1, RATE_MPPS_MAX, &rate) ||
-	    !get_u32(w, "flows", c->flows, 1, FLOWS_MAX, &out->flows))
+	    !get_u32(w, "flows", c->flows, 1, WIRE_FLOWS_MAX, &out->flows))
 		return false;
 	out->dscp = (uint8_t)dscp;
 	out->size_octets = (uint16_t)size;
 	out->gap_ns = 1000 * NS_PER_S / rate;
+	return true;
+}
+
+static bool
+get_class_report(struct wire_get *w, const Twmesh__Wire__Class *c,
+                 struct roster_class *out)
+{
+	uint32_t codec, buffer_ms;
+
+	out->detail = c->has_detail && c->detail;
+	if (!get_u32(w, "codec", c->codec, VOICE_NONE, VOICE_CODECS - 1,
+	             &codec) ||
+	    !get_u32(w, "jitter_buffer_ms", c->jitter_buffer_ms, 0,
+	             JITTER_BUFFER_MS_MAX, &buffer_ms))
+		return false;
+	out->codec = (enum voice_codec)codec;
+	out->jitter_buffer_ns = buffer_ms * NS_PER_MS;
 	return true;
 }
 
@@ -188,7 +205,7 @@ get_class(struct wire_get *w, const Twmesh__Wire__Class *c,
 	             &out->class_id) ||
 	    !get_name(w, "name", c->name, out->name) ||
 	    !get_u32(w, "version", c->version, 0, INT32_MAX, &out->version) ||
-	    !get_class_packets(w, c, out) ||
+	    !get_class_packets(w, c, out) || !get_class_report(w, c, out) ||
 	    !get_u32(w, "interval_ms", c->interval_ms, 1, INTERVAL_MS_MAX,
 	             &interval_ms) ||
 	    !get_u32(w, "loss_timeout_ms", c->loss_timeout_ms, 1,
@@ -312,6 +329,30 @@ get_heartbeat_node(struct wire_get *w, const Twmesh__Wire__Heartbeat *h,
 }
 
 static bool
+get_host_limited(struct wire_get *w, const Twmesh__Wire__Heartbeat *h,
+                 struct msg_heartbeat *out)
+{
+	if (h->n_host_limited > MSG_HOST_LIMITED_MAX)
+		return wire_bad(w, "host_limited");
+	out->host_limited_n = h->n_host_limited;
+	for (size_t i = 0; i < h->n_host_limited; i++) {
+		const Twmesh__Wire__HostLimited *in = h->host_limited[i];
+		struct host_limited *o = &out->host_limited[i];
+
+		if (!get_wall(w, "host_limited.from_wall_ns", in->from_wall_ns,
+		              &o->from) ||
+		    !get_wall(w, "host_limited.to_wall_ns", in->to_wall_ns,
+		              &o->to) ||
+		    !get_u64(w, "host_limited.drops", in->drops, &o->drops) ||
+		    !get_u64(w, "host_limited.held", in->held, &o->held))
+			return false;
+		if (o->to.ns < o->from.ns)
+			return wire_bad(w, "host_limited.to_wall_ns");
+	}
+	return true;
+}
+
+static bool
 get_heartbeat(struct wire_get *w, const Twmesh__Wire__Heartbeat *h,
               struct msg_heartbeat *out)
 {
@@ -331,7 +372,7 @@ get_heartbeat(struct wire_get *w, const Twmesh__Wire__Heartbeat *h,
 	out->storing = h->has_storing && h->storing;
 	return get_wall(w, "sent_wall_ns", h->sent_wall_ns, &out->sent) &&
 	       get_u64(w, "epoch", h->epoch, &out->epoch) &&
-	       get_heartbeat_node(w, h, out);
+	       get_heartbeat_node(w, h, out) && get_host_limited(w, h, out);
 }
 
 static bool

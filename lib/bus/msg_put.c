@@ -98,10 +98,10 @@ put_class(Twmesh__Wire__Class *w, const struct roster_class *c)
 	w->family = (uint32_t)c->family;
 	w->dscp = c->dscp;
 	w->size_octets = c->size_octets;
-	w->rate_mpps =
-	    c->gap_ns > 0
-	        ? (uint32_t)((kilosecond_ns + c->gap_ns / 2) / c->gap_ns)
-	        : 0;
+	/* the lowest rate that decodes to this gap again */
+	w->rate_mpps = c->gap_ns > 0
+	                   ? (uint32_t)(kilosecond_ns / (c->gap_ns + 1)) + 1
+	                   : 0;
 	w->schedule = c->schedule == SCHEDULE_POISSON
 	                  ? TWMESH__WIRE__SCHEDULE__POISSON
 	                  : TWMESH__WIRE__SCHEDULE__PERIODIC;
@@ -109,6 +109,11 @@ put_class(Twmesh__Wire__Class *w, const struct roster_class *c)
 	w->interval_ms = (uint32_t)(c->interval_ns / NS_PER_MS);
 	w->loss_timeout_ms = (uint32_t)(c->loss_timeout_ns / NS_PER_MS);
 	w->ship_spread_ms = (uint32_t)(c->ship_spread_ns / NS_PER_MS);
+	w->has_detail = w->detail = c->detail;
+	w->has_codec = c->codec != VOICE_NONE;
+	w->codec = (uint32_t)c->codec;
+	w->has_jitter_buffer_ms = c->jitter_buffer_ns != 0;
+	w->jitter_buffer_ms = (uint32_t)(c->jitter_buffer_ns / NS_PER_MS);
 }
 
 static Twmesh__Wire__Roster *
@@ -153,6 +158,29 @@ put_delta(struct arena *a, const struct roster_delta *d)
 	return w->upsert ? w : NULL;
 }
 
+static bool
+put_host_limited(struct arena *a, const struct msg_heartbeat *h,
+                 Twmesh__Wire__Heartbeat *w)
+{
+	const size_t n = h->host_limited_n;
+	Twmesh__Wire__HostLimited *l = arena_array(a, n, sizeof(*l));
+
+	w->host_limited =
+	    arena_array(a, n, sizeof(Twmesh__Wire__HostLimited *));
+	if (!l || !w->host_limited || n > MSG_HOST_LIMITED_MAX)
+		return false;
+	w->n_host_limited = n;
+	for (size_t i = 0; i < n; i++) {
+		twmesh__wire__host_limited__init(&l[i]);
+		l[i].from_wall_ns = h->host_limited[i].from.ns;
+		l[i].to_wall_ns = h->host_limited[i].to.ns;
+		l[i].drops = h->host_limited[i].drops;
+		l[i].held = h->host_limited[i].held;
+		w->host_limited[i] = &l[i];
+	}
+	return true;
+}
+
 static Twmesh__Wire__Heartbeat *
 put_heartbeat(struct arena *a, const struct msg_heartbeat *h)
 {
@@ -191,7 +219,7 @@ put_heartbeat(struct arena *a, const struct msg_heartbeat *h)
 	w->has_instance_id = h->has_instance;
 	w->instance_id = put_bytes(h->instance_id.b, ID16_BYTES);
 	w->has_storing = w->storing = h->storing;
-	return w;
+	return put_host_limited(a, h, w) ? w : NULL;
 }
 
 static Twmesh__Wire__Batch *

@@ -96,6 +96,13 @@ get_addrs(struct wire_get *w, const ProtobufCBinaryData *b, size_t n,
 	return true;
 }
 
+bool
+get_lost(struct wire_get *w, const char *field, uint32_t fwd, uint32_t bwd,
+         uint32_t undet)
+{
+	return (uint64_t)fwd + bwd + undet <= INT32_MAX || wire_bad(w, field);
+}
+
 ProtobufCBinaryData
 put_bytes(const uint8_t *p, size_t n)
 {

@@ -22,6 +22,9 @@
 /* Instants must lie within 1933..2079: sums of two differences then fit. */
 #define WIRE_WALL_MIN (-(INT64_C(1) << 60))
 #define WIRE_WALL_MAX ((INT64_C(1) << 62) - (INT64_C(1) << 60))
+/* Durations: a century in either direction is already absurd. */
+#define WIRE_DURATION_MAX (INT64_C(1) << 61)
+#define WIRE_FLOWS_MAX 64U
 
 struct wire_get {
 	const char *field; /* what is wrong; static */
@@ -45,6 +48,9 @@ bool get_text(struct wire_get *w, const char *field, ProtobufCBinaryData b,
               size_t min_len, char *out, size_t size);
 bool get_addrs(struct wire_get *w, const ProtobufCBinaryData *b, size_t n,
                uint16_t port, struct addr out[MSG_ADDRS_MAX], size_t *out_n);
+/* Losses by direction, whose sum fits a count as well. */
+bool get_lost(struct wire_get *w, const char *field, uint32_t fwd, uint32_t bwd,
+              uint32_t undet);
 
 /* Borrow s; encoding ends before it does. */
 ProtobufCBinaryData put_text(const char *s);
@@ -58,5 +64,11 @@ bool wire_get_body(struct wire_get *w, const Twmesh__Wire__Envelope *e,
                    struct msg *out);
 bool wire_put_body(struct arena *a, const struct msg *m,
                    Twmesh__Wire__Envelope *e);
+
+/* Loss runs of a batch (batch_run.c). */
+bool get_runs(struct wire_get *w, Twmesh__Wire__LossRun *const *in, size_t n,
+              struct batch_body *out);
+bool put_runs(struct arena *a, const struct loss_run *const *run, size_t n,
+              Twmesh__Wire__BatchBody *b);
 
 #endif

@@ -91,6 +91,7 @@ make_batch(uint32_t src, uint64_t seq, uint32_t class_id, struct wall start)
 {
 	struct ask *a = calloc(1, sizeof(*a));
 	size_t n = fill(src, class_id, start);
+	const struct batch_input in = {.result = rows, .result_n = n};
 
 	if (!a)
 		die("bench_ingest: out of memory");
@@ -101,7 +102,7 @@ make_batch(uint32_t src, uint64_t seq, uint32_t class_id, struct wall start)
 	a->u.batch.batch.spool_id.b[0] = (uint8_t)src;
 	a->u.batch.batch.seq = seq;
 	a->u.batch.batch.rows = (uint32_t)n;
-	if (!batch_body_encode(rows, n, NULL, 0, &a->u.batch.batch.body,
+	if (!batch_body_encode(&in, &a->u.batch.batch.body,
 	                       &a->u.batch.batch.body_len))
 		die("bench_ingest: out of memory");
 	batch_digest(a->u.batch.batch.body, a->u.batch.batch.body_len,

@@ -261,6 +261,7 @@ batch_of(uint32_t node, uint8_t spool, uint64_t seq, const struct result *r,
 	struct ask *a = ask_new(ASK_BATCH);
 	struct ask_batch *x = &a->u.batch;
 	const struct result *p[64];
+	const struct batch_input in = {.result = p, .result_n = n};
 
 	ck_assert_uint_le(n, 64);
 	for (size_t i = 0; i < n; i++)
@@ -271,8 +272,7 @@ batch_of(uint32_t node, uint8_t spool, uint64_t seq, const struct result *r,
 	x->batch.spool_id = id_of(spool);
 	x->batch.seq = seq;
 	x->batch.rows = (uint32_t)n;
-	ck_assert(batch_body_encode(p, n, NULL, 0, &x->batch.body,
-	                            &x->batch.body_len));
+	ck_assert(batch_body_encode(&in, &x->batch.body, &x->batch.body_len));
 	batch_digest(x->batch.body, x->batch.body_len, x->batch.digest);
 	return a;
 }

@@ -6,9 +6,10 @@
 
 #define CLOSE_GRACE_NS (500 * NS_PER_MS) /* as session_iv.c */
 #define RING_SLACK_NS (500 * NS_PER_MS)  /* sends late by their schedule */
-#define RING_SLACK_PKTS 128 /* two bitmaps, so that late replies find theirs \
-	                     */
-#define RING_SLACK_FLOW 64  /* the same with several flows: one bitmap */
+#define RING_SLACK_PKTS                                                     \
+	128                /* two bitmaps, so that late replies find theirs \
+	                    */
+#define RING_SLACK_FLOW 64 /* the same with several flows: one bitmap */
 
 const char *
 reply_verdict_str(enum reply_verdict v)
@@ -200,6 +201,8 @@ session_send_failed(struct session *s, struct clock_pair sched)
 {
 	struct interval *iv = interval_find(s, sched.wall);
 
+	/* a flow that cannot send must not hold the others up */
+	s->turn = (s->turn + 1) % s->p.flows;
 	if (iv && !is_warmup(s))
 		iv->send_failed++;
 }

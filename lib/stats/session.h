@@ -90,6 +90,7 @@ void session_sent(struct session *s, unsigned flow, struct clock_pair sched,
 bool session_tx_stamp(struct session *s, unsigned flow, uint32_t seq,
                       struct clock_pair t1, int64_t nic_ns,
                       struct clock_pair now);
+/* The kernel refused it: the next flow has its turn. */
 void session_send_failed(struct session *s, struct clock_pair sched);
 /* Our own socket dropped n packets (SO_RXQ_OVFL): host-limited. */
 void session_local_drops(struct session *s, uint32_t n);

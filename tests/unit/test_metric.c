@@ -4,6 +4,7 @@
 
 #include <check.h>
 #include <ctype.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -186,6 +187,28 @@ START_TEST(test_matrix_metrics)
 }
 END_TEST
 
+/* docs/MEASUREMENT.md defines every metric, by its name in code style. */
+START_TEST(test_documented)
+{
+	char *text = calloc(1, 1 << 20);
+	FILE *f = fopen(TEST_SRCDIR "/docs/MEASUREMENT.md", "re");
+
+	ck_assert_ptr_nonnull(text);
+	ck_assert_ptr_nonnull(f);
+	ck_assert_uint_gt(fread(text, 1, (1 << 20) - 1, f), 0);
+	(void)fclose(f);
+	for (unsigned i = 1; i < METRIC_N; i++) {
+		char name[80];
+
+		(void)snprintf(name, sizeof(name), "`%s`",
+		               metric_info(i)->name);
+		ck_assert_msg(strstr(text, name) != NULL,
+		              "%s is not in docs/MEASUREMENT.md", name);
+	}
+	free(text);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -199,6 +222,7 @@ main(void)
 	tcase_add_test(t, test_ids);
 	tcase_add_test(t, test_shown);
 	tcase_add_test(t, test_quiet);
+	tcase_add_test(t, test_documented);
 	tcase_add_test(t, test_matrix_metrics);
 	suite_add_tcase(s, t);
 	r = srunner_create(s);

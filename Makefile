@@ -45,6 +45,7 @@ help:
 	@echo 'make format-check     clang-format in check mode (make format rewrites)'
 	@echo 'make layers headers   include directions; each header compiles alone'
 	@echo 'make fuzz [FUZZ_S=60] every decoder under libFuzzer'
+	@echo 'make emu              the network emulator (docs/EMULATOR.md)'
 	@echo 'make bench            ratios against baselines run in the same call'
 	@echo 'make install [DESTDIR= PREFIX=/usr]'
 	@echo 'make clean'

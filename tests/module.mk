@@ -2,7 +2,7 @@
 # One Check program per tests/unit/test_MODULE.c, linked with all archives.
 UNIT_SRC := $(wildcard tests/unit/test_*.c)
 UNIT_BIN := $(patsubst %.c,$(B)/%,$(UNIT_SRC))
-TEST_AR := $(B)/reflector.a $(B)/meshd.a $(B)/controller.a $(B)/tools.a $(LIBS)
+TEST_AR := $(B)/emu.a $(B)/reflector.a $(B)/meshd.a $(B)/controller.a $(B)/tools.a $(LIBS)
 TEST_PKGS := $(ALL_PKGS) $(PKG_event_pthreads)
 
 $(B)/tests/%.o: CPPFLAGS_ALL += $(call sys_cflags,$(PKG_check)) -DTEST_SRCDIR='"$(CURDIR)"'
@@ -30,6 +30,8 @@ $(FUZZ_BIN): $(B)/tests/fuzz/fuzz_%: $(B)/tests/fuzz/fuzz_%.o $(TEST_AR)
 # the network emulator of the system tests and the demo (docs/EMULATOR.md)
 EMU_OBJ := $(patsubst %.c,$(B)/%.o,$(filter-out tests/emu/main.c,$(wildcard tests/emu/*.c)))
 $(B)/emu.a: $(EMU_OBJ)
+emu: $(B)/twmesh-emu
+.PHONY: emu
 $(B)/twmesh-emu: $(B)/tests/emu/main.o $(B)/emu.a $(B)/libsvc.a $(B)/libbase.a
 	@echo '  LD      $@'
 	@$(CC) $(LDFLAGS_ALL) -o $@ $^ $(call pkg_libs,$(PKG_confuse)) -lm

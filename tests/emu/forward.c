@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A packet is in one of four places: free (stack), in the queue by its
- * release time, in the hold list (it is to be overtaken), or in the hands of
- * the current function. Received frames land directly in free packets.
+ * The loop and its incoming half: received frames land directly in free
+ * packets. release.c is the outgoing half.
  */
-#include "tests/emu/forward.h"
+#include "tests/emu/forward_priv.h"
 
 #include "lib/base/clock_read.h"
 #include "lib/base/log.h"
-#include "tests/emu/relq.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -19,47 +17,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/queue.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #define PACKETS 16384 /* on their way at once: 1 s at 16,000/s */
-#define FRAME_OCTETS 1600
-#define BATCH 8 /* few, so that releases need not wait for many */
+#define BATCH 8       /* few, so that releases need not wait for many */
 #define RCVBUF_BYTES (32 << 20)
-#define HOLD_MAX_NS NS_PER_S /* nobody came to overtake it */
+#define PAIR_TRIES 5
+#define PAIR_NS 200 /* good enough; 50 to 100 is usual */
 #define HOOKS_MAX 4
 #define HOOK_EVERY_NS NS_PER_MS
-
-struct packet {
-	struct truth_rec rec;
-	struct frame f; /* as it is in data */
-	size_t len;
-	bool copy;                /* the second of two */
-	bool hold;                /* to be overtaken */
-	uint32_t left;            /* packets still to pass it */
-	struct mono deadline;     /* of a held one */
-	TAILQ_ENTRY(packet) held; /* valid while in the hold list */
-	uint8_t data[FRAME_OCTETS];
-};
-
-struct fwd {
-	const struct nets *ns;     /* borrowed */
-	const struct netconf *net; /* borrowed */
-	struct truth *truth;       /* borrowed, may be NULL */
-	int fd;                    /* owned */
-	int64_t spin_ns;
-	struct mono start;
-	struct packet *pool;  /* owned */
-	struct packet **free; /* owned: a stack of free_n */
-	size_t free_n;
-	struct relq queue;
-	TAILQ_HEAD(, packet) holding; /* by deadline */
-	struct impair link[NET_SITES][NET_SITES];
-	uint64_t index[NET_SITES][NET_SITES];
-	struct fwd_stats stats;
-	bool stop;
-};
 
 static int
 open_socket(const struct nets *ns)
@@ -144,111 +111,26 @@ fwd_free(struct fwd *f)
 	free(f);
 }
 
-static void
-give_back(struct fwd *f, struct packet *p)
+/* Both clocks at one instant: the narrowest of a few tries, since a pause
+ * between the reads would shift every release of the batch by half of it. */
+static struct clock_pair
+pair_now(void)
 {
-	f->free[f->free_n++] = p;
-}
+	struct clock_pair best = {{0}, {0}};
+	int64_t width = INT64_MAX;
 
-/* The packet's story ends here. */
-static void
-record(struct fwd *f, struct packet *p, enum fate fate, struct wall at)
-{
-	p->rec.fate = (uint8_t)fate;
-	p->rec.release = at;
-	p->rec.dscp_out = p->f.dscp;
-	p->rec.ttl_out = p->f.ttl;
-	truth_add(f->truth, &p->rec);
-	if (fate <= FATE_REORDERED)
-		f->stats.out++;
-	else
-		f->stats.lost++;
-}
+	for (unsigned i = 0; i < PAIR_TRIES && width > PAIR_NS; i++) {
+		const struct mono before = clock_mono();
+		const struct wall wall = clock_wall();
+		const int64_t w = mono_diff_ns(clock_mono(), before);
 
-/* Sends and gives back. */
-static void
-send_now(struct fwd *f, struct packet *p, enum fate fate)
-{
-	const struct sockaddr_ll to = {.sll_family = AF_PACKET,
-	                               .sll_ifindex =
-	                                   f->ns->ifindex[p->rec.dst],
-	                               .sll_halen = ETH_ALEN};
-	const struct mono before = clock_mono();
-	ssize_t n;
-
-	do
-		n = sendto(f->fd, p->data, p->len, 0,
-		           (const struct sockaddr *)&to, sizeof(to));
-	while (n < 0 && errno == EINTR);
-	p->rec.send_ns = mono_diff_ns(clock_mono(), before);
-	record(f, p, n == (ssize_t)p->len ? fate : FATE_LOST_FULL,
-	       clock_wall());
-	give_back(f, p);
-}
-
-/* A packet went src -> dst as it should: those held there are overtaken. */
-static void
-overtake(struct fwd *f, uint8_t src, uint8_t dst)
-{
-	struct packet *p = TAILQ_FIRST(&f->holding), *next;
-
-	for (; p; p = next) {
-		next = TAILQ_NEXT(p, held);
-		if (p->rec.src != src || p->rec.dst != dst)
-			continue;
-		p->rec.overtaken++;
-		if (--p->left > 0)
-			continue;
-		TAILQ_REMOVE(&f->holding, p, held);
-		send_now(f, p, FATE_REORDERED);
-	}
-}
-
-static void
-release(struct fwd *f, struct packet *p, struct mono now)
-{
-	const uint8_t src = p->rec.src, dst = p->rec.dst;
-
-	if (p->hold) {
-		p->left = f->link[src][dst].conf.reorder_gap;
-		p->deadline = mono_add_ns(now, HOLD_MAX_NS);
-		TAILQ_INSERT_TAIL(&f->holding, p, held);
-	} else if (p->copy) {
-		send_now(f, p, FATE_DUP);
-	} else {
-		send_now(f, p, FATE_SENT);
-		if (!TAILQ_EMPTY(&f->holding))
-			overtake(f, src, dst);
-	}
-}
-
-/* Everything that is due; the instant of the next, if any. */
-static struct mono
-release_due(struct fwd *f)
-{
-	struct mono next = {INT64_MAX};
-	const struct relq_item *top;
-	struct packet *p;
-
-	while ((top = relq_top(&f->queue)) != NULL) {
-		const struct mono now = clock_mono();
-
-		next = top->due;
-		if (mono_diff_ns(top->due, now) > 0)
-			break;
-		release(f, relq_pop(&f->queue), now);
-		next.ns = INT64_MAX;
-	}
-	while ((p = TAILQ_FIRST(&f->holding)) != NULL) {
-		if (mono_diff_ns(p->deadline, clock_mono()) > 0) {
-			if (p->deadline.ns < next.ns)
-				next = p->deadline;
-			break;
+		if (w < width) {
+			width = w;
+			best.wall = wall;
+			best.mono = mono_add_ns(before, w / 2);
 		}
-		TAILQ_REMOVE(&f->holding, p, held);
-		send_now(f, p, FATE_REORDERED);
 	}
-	return next;
+	return best;
 }
 
 static int
@@ -302,10 +184,15 @@ rewrite(struct packet *p, const struct linkconf *c)
 static void
 enqueue_copy(struct fwd *f, const struct packet *p, struct mono due)
 {
+	struct truth_rec lost = p->rec;
 	struct packet *c;
 
-	if (f->free_n == 0)
+	if (f->free_n == 0) {
+		lost.fate = FATE_LOST_FULL;
+		lost.release = p->rec.in;
+		truth_add(f->truth, &lost);
 		return;
+	}
 	c = f->free[--f->free_n];
 	c->rec = p->rec;
 	c->f = p->f;
@@ -314,7 +201,7 @@ enqueue_copy(struct fwd *f, const struct packet *p, struct mono due)
 	c->hold = false;
 	c->copy = true;
 	if (!relq_push(&f->queue, due, c))
-		give_back(f, c);
+		fwd_give_back(f, c);
 }
 
 /* A frame that came in at `stamp`; takes p over. */
@@ -328,7 +215,7 @@ take_in(struct fwd *f, struct packet *p, int ifindex, struct wall stamp,
 
 	if (!place(f, p, ifindex)) {
 		f->stats.ignored++;
-		give_back(f, p);
+		fwd_give_back(f, p);
 		return;
 	}
 	f->stats.in++;
@@ -337,8 +224,8 @@ take_in(struct fwd *f, struct packet *p, int ifindex, struct wall stamp,
 	p->rec.index = f->index[p->rec.src][p->rec.dst]++;
 	v = impair_decide(link, &p->f, in, f->start);
 	if (v.fate > FATE_REORDERED) {
-		record(f, p, v.fate, pair.wall);
-		give_back(f, p);
+		fwd_record(f, p, v.fate, pair.wall);
+		fwd_give_back(f, p);
 		return;
 	}
 	rewrite(p, &link->conf);
@@ -346,8 +233,8 @@ take_in(struct fwd *f, struct packet *p, int ifindex, struct wall stamp,
 	p->copy = false;
 	p->hold = v.fate == FATE_REORDERED;
 	if (!relq_push(&f->queue, v.release, p)) {
-		record(f, p, FATE_LOST_FULL, pair.wall);
-		give_back(f, p);
+		fwd_record(f, p, FATE_LOST_FULL, pair.wall);
+		fwd_give_back(f, p);
 		return;
 	}
 	if (v.copy)
@@ -400,8 +287,8 @@ receive(struct fwd *f)
 	if (n <= 0)
 		return 0;
 	f->free_n -= (size_t)n;
-	pair = clock_now();
-	for (int i = 0; i < n; i++) {
+	pair = pair_now();
+	for (unsigned i = 0; i < want && i < (unsigned)n; i++) {
 		got[i]->len = m[i].msg_len;
 		take_in(f, got[i], from[i].sll_ifindex,
 		        stamp_of(&m[i].msg_hdr, pair.wall), pair);
@@ -427,27 +314,10 @@ wait_for(struct fwd *f, const struct fwd_hook *hooks, unsigned n, int64_t ns)
 	}
 }
 
-/* What is still on its way when we stop has a fate, too. */
-static void
-end_all(struct fwd *f)
-{
-	struct packet *p;
-
-	while ((p = relq_pop(&f->queue)) != NULL) {
-		record(f, p, FATE_LOST_END, clock_wall());
-		give_back(f, p);
-	}
-	while ((p = TAILQ_FIRST(&f->holding)) != NULL) {
-		TAILQ_REMOVE(&f->holding, p, held);
-		record(f, p, FATE_LOST_END, clock_wall());
-		give_back(f, p);
-	}
-}
-
 void
 fwd_run(struct fwd *f, const struct fwd_hook *hooks, unsigned n)
 {
-	const struct clock_pair pair = clock_now();
+	const struct clock_pair pair = pair_now();
 	struct mono looked = pair.mono;
 
 	if (n > HOOKS_MAX)
@@ -457,7 +327,7 @@ fwd_run(struct fwd *f, const struct fwd_hook *hooks, unsigned n)
 	           (unsigned long long)f->net->seed);
 	while (!f->stop) {
 		const int got = receive(f);
-		const struct mono next = release_due(f), now = clock_mono();
+		const struct mono next = fwd_release_due(f), now = clock_mono();
 		int64_t idle_ns = mono_diff_ns(next, now) - f->spin_ns;
 
 		if (got > 0 || idle_ns <= 0)
@@ -469,7 +339,7 @@ fwd_run(struct fwd *f, const struct fwd_hook *hooks, unsigned n)
 			looked = clock_mono();
 		}
 	}
-	end_all(f);
+	fwd_end_all(f);
 }
 
 void

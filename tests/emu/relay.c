@@ -45,7 +45,7 @@ struct relay {
 	int listener[NET_SITES]; /* owned */
 	unsigned n;
 	unsigned pairs_n;
-	LIST_HEAD(, pair) pairs;
+	LIST_HEAD(pair_list, pair) pairs;
 	pthread_t thread;
 };
 
@@ -171,14 +171,15 @@ relay_accept(struct relay *r, int listener)
 		pair_free(r, p);
 }
 
+/* The dead, or all. */
 static void
-bury(struct relay *r)
+bury(struct relay *r, bool all)
 {
 	struct pair *p = LIST_FIRST(&r->pairs), *next;
 
 	for (; p; p = next) {
 		next = LIST_NEXT(p, entry);
-		if (p->dead)
+		if (all || p->dead)
 			pair_free(r, p);
 	}
 }
@@ -210,7 +211,7 @@ relay_run(void *arg)
 			else
 				side_on_event(r, what, e[i].events);
 		}
-		bury(r);
+		bury(r, false);
 	}
 }
 
@@ -247,8 +248,7 @@ add_fd(struct relay *r, int fd, void *what)
 static void
 relay_free(struct relay *r)
 {
-	while (!LIST_EMPTY(&r->pairs))
-		pair_free(r, LIST_FIRST(&r->pairs));
+	bury(r, true);
 	for (unsigned i = 0; i < r->n; i++)
 		(void)close(r->listener[i]);
 	if (r->epoll >= 0)

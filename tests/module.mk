@@ -34,4 +34,4 @@ emu: $(B)/twmesh-emu
 .PHONY: emu
 $(B)/twmesh-emu: $(B)/tests/emu/main.o $(B)/emu.a $(B)/libsvc.a $(B)/libbase.a
 	@echo '  LD      $@'
-	@$(CC) $(LDFLAGS_ALL) -o $@ $^ $(call pkg_libs,$(PKG_confuse)) -lm
+	@$(CC) $(LDFLAGS_ALL) -o $@ $^ -lm

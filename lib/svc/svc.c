@@ -299,10 +299,17 @@ svc_die_with_parent(void)
 {
 	const char *env = getenv("TWMESH_DIE_WITH_PARENT");
 	const pid_t parent = getppid();
+	char *end;
+	long want;
 
-	if (!env || strcmp(env, "1") != 0)
+	if (!env)
+		return;
+	want = strtol(env, &end, 10);
+	if (end == env || *end != '\0' || want < 1)
 		return;
 	(void)prctl(PR_SET_PDEATHSIG, SIGTERM);
 	if (getppid() != parent) /* it died in between */
+		exit(0);
+	if (want > 1 && parent != (pid_t)want) /* it died before */
 		exit(0);
 }

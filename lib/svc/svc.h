@@ -45,7 +45,9 @@ struct conf *svc_start(int argc, char **argv, const char *program,
 void svc_notify(const char *state);
 /* Raises RLIMIT_NOFILE to its hard limit; the limit then in force. */
 uint64_t svc_raise_nofile(void);
-/* PR_SET_PDEATHSIG from TWMESH_DIE_WITH_PARENT=1 (demo, tests). */
+/* PR_SET_PDEATHSIG when TWMESH_DIE_WITH_PARENT (demo, tests) is 1 or the
+ * number of the process whose child this one must be: with the number, exits
+ * with 0 at once if that one is gone already. */
 void svc_die_with_parent(void);
 
 #endif

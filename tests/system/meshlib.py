@@ -111,7 +111,7 @@ class Daemon:
         with open(self.log, "ab") as log:
             self.proc = subprocess.Popen(
                 self.argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                env={**os.environ, "TWMESH_DIE_WITH_PARENT": "1", **self.env},
+                env={**os.environ, "TWMESH_DIE_WITH_PARENT": str(os.getpid()), **self.env},
                 start_new_session=True, **extra)
         return self
 

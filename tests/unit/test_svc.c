@@ -285,6 +285,33 @@ START_TEST(test_die_with_parent)
 }
 END_TEST
 
+/* 0 in a child that was told it is `parent`'s, 7 if it goes on. */
+static int
+child_of(pid_t parent)
+{
+	char text[24];
+	int status = 0;
+	pid_t pid;
+
+	(void)snprintf(text, sizeof(text), "%ld", (long)parent);
+	ck_assert_int_eq(setenv("TWMESH_DIE_WITH_PARENT", text, 1), 0);
+	pid = fork();
+	if (pid == 0) {
+		svc_die_with_parent();
+		_exit(7);
+	}
+	ck_assert_int_eq((int)waitpid(pid, &status, 0), (int)pid);
+	ck_assert(WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
+START_TEST(test_parent_that_died_before_is_noticed)
+{
+	ck_assert_int_eq(child_of(getpid()), 7);
+	ck_assert_int_eq(child_of(getppid()), 0);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -302,6 +329,7 @@ main(void)
 	tcase_add_test(t, test_notify);
 	tcase_add_test(t, test_nofile);
 	tcase_add_test(t, test_die_with_parent);
+	tcase_add_test(t, test_parent_that_died_before_is_noticed);
 	suite_add_tcase(s, t);
 	r = srunner_create(s);
 	srunner_run_all(r, CK_NORMAL);

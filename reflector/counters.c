@@ -12,10 +12,11 @@ static const char *const drop_name[] = {
 static_assert(ENTRIES(drop_name) == DROP_N, "one name per reason");
 
 static const char *const counter_name[] = {
-    "packets_received",   "replies_sent",    "replies_stateless",
-    "replies_table_full", "duplicates",      "user_stamps",
-    "send_failed",        "kernel_drops",    "sessions_opened",
-    "sessions_expired",   "sessions_evicted"};
+    "packets_received",   "replies_sent",     "replies_stateless",
+    "replies_table_full", "duplicates",       "user_stamps",
+    "send_failed",        "kernel_drops",     "held",
+    "follow_ups",         "tx_stamps_asked",  "tx_stamps",
+    "sessions_opened",    "sessions_expired", "sessions_evicted"};
 static_assert(ENTRIES(counter_name) == COUNT_N, "one name per counter");
 
 const char *

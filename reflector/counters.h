@@ -34,6 +34,10 @@ enum counter {
 	COUNT_USER_STAMPS,  /* no kernel receive stamp: T2 from user space */
 	COUNT_SEND_FAILED,  /* refused by the kernel */
 	COUNT_KERNEL_DROPS, /* lost for want of receive buffer */
+	COUNT_HELD,         /* read over STALL_HELD_NS after they arrived */
+	COUNT_FOLLOW_UPS,   /* replies that tell when the one before left */
+	COUNT_TX_ASKED,     /* replies sent with a request for their stamp */
+	COUNT_TX_STAMPS,    /* stamps that came back */
 	COUNT_OPENED,       /* sessions */
 	COUNT_EXPIRED,      /* sessions idle for session_idle */
 	COUNT_EVICTED,      /* strangers' sessions that gave way to members */

@@ -71,7 +71,7 @@ static const struct conf_key table[] = {
      .min = 1,
      .max = 4000000,
      .unit = "sessions",
-     .help = "sessions remembered, about 110 octets each; when it is full, "
+     .help = "sessions remembered, about 130 octets each; when it is full, "
              "strangers are answered without state"},
     {.name = "session_idle",
      .type = CONF_DURATION,
@@ -96,6 +96,12 @@ static const struct conf_key table[] = {
      .type = CONF_BOOL,
      .def = "false",
      .help = "also answer requests of 41 to 43 octets, at the same length"},
+    {.name = "honour_dscp",
+     .type = CONF_BOOL,
+     .def = "true",
+     .help = "answer with the DSCP that a Class of Service TLV asks for, so "
+             "that a path that re-marks one way does not spoil the other; "
+             "false: with the DSCP received, and say that it was refused"},
     {.name = "clock_error_floor",
      .type = CONF_DURATION,
      .def = "100us",
@@ -159,6 +165,7 @@ main(int argc, char **argv)
 	    .reflect = {.port = (uint16_t)conf_int(c, "port"),
 	                .stateful = conf_bool(c, "stateful"),
 	                .answer_short = conf_bool(c, "answer_short"),
+	                .honour_dscp = conf_bool(c, "honour_dscp"),
 	                .rate_limit_pps =
 	                    (uint32_t)conf_int(c, "rate_limit_pps"),
 	                .session_max = (size_t)conf_int(c, "session_max"),

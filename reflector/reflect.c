@@ -7,6 +7,7 @@
 
 #include <string.h>
 
+#define DSCP_BITS 0xfc
 #define TTL_UNKNOWN 255 /* protocol: what to say when it cannot be read */
 
 bool
@@ -126,10 +127,12 @@ session_of(struct reflect *r, const struct udp_packet *p,
 }
 
 enum drop
-reflect_packet(struct reflect *r, const struct udp_packet *p, uint8_t *out)
+reflect_packet(struct reflect *r, const struct udp_packet *p, uint8_t *out,
+               struct reflected *how)
 {
 	struct test_request req;
 	struct test_reflection reply;
+	struct test_reflected done;
 	struct recv_bitmap bitmap = {.instance_id = r->instance_id,
 	                             .t2_is_kernel = p->stamp == STAMP_KERNEL};
 	struct rsession *s;
@@ -161,8 +164,46 @@ reflect_packet(struct reflect *r, const struct udp_packet *p, uint8_t *out)
 	    .error_estimate = r->error_estimate,
 	    .sender_ttl = p->ttl >= 0 ? (uint8_t)p->ttl : TTL_UNKNOWN,
 	    .bitmap = &bitmap,
-	    .tos = p->tos};
+	    .tos = p->tos,
+	    .honour_dscp = r->conf.honour_dscp};
 	r->counters.count[COUNT_USER_STAMPS] += p->stamp == STAMP_USER;
-	(void)test_reflect(p->data, p->len, &reply, out);
+	done = test_reflect(p->data, p->len, &reply, out);
+	how->tos = done.dscp >= 0 ? done.dscp << 2
+	           : p->tos > 0   ? p->tos & DSCP_BITS
+	                          : 0;
+	how->follow_up_at = s ? done.follow_up_at : 0;
+	how->seq = reply.seq;
+	if (how->follow_up_at)
+		how->session = rsession_ref(r->sessions, s);
 	return DROP_NONE;
+}
+
+void
+reflect_follow_up(struct reflect *r, const struct reflected *how,
+                  uint8_t *reply)
+{
+	const uint32_t before = how->seq - 1;
+	const struct rsession *s = rsession_at(r->sessions, how->session);
+	uint64_t t3 = 0;
+
+	if (!s || how->seq == 0)
+		return; /* the first one follows nothing: zeros */
+	if (s->stamped_t3 && s->stamped_seq == before)
+		t3 = s->stamped_t3;
+	r->counters.count[COUNT_FOLLOW_UPS] += t3 != 0;
+	test_reply_set_follow_up(reply, how->follow_up_at, before, t3);
+}
+
+void
+reflect_stamped(struct reflect *r, struct rsession_ref session, uint32_t seq,
+                struct wall at)
+{
+	struct rsession *s =
+	    r->sessions ? rsession_at(r->sessions, session) : NULL;
+
+	r->counters.count[COUNT_TX_STAMPS]++;
+	if (!s)
+		return;
+	s->stamped_t3 = ntp64_from_wall(at);
+	s->stamped_seq = seq;
 }

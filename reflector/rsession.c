@@ -42,6 +42,7 @@ struct rsession_table {
 	uint32_t *bucket;      /* owned: heads of hash chains */
 	size_t max, mask, count;
 	uint32_t free;
+	uint32_t serial; /* newest */
 	struct members members;
 	struct hash_key hash;
 	int64_t idle_ns;
@@ -290,6 +291,7 @@ close_slot(struct rsession_table *t, uint32_t i)
 	*link = t->slot[i].hash_next;
 	group_remove(t, i);
 	t->slot[i].hash_next = t->free;
+	t->slot[i].serial = 0;
 	t->free = i;
 	t->count--;
 }
@@ -342,8 +344,10 @@ open_slot(struct rsession_table *t, const struct rsession_key *k,
 	i = t->free;
 	t->free = t->slot[i].hash_next;
 	head = bucket_of(t, k);
-	t->slot[i] =
-	    (struct rsession){.key = *k, .last = now, .hash_next = *head};
+	if (++t->serial == 0)
+		t->serial = 1;
+	t->slot[i] = (struct rsession){
+	    .key = *k, .last = now, .hash_next = *head, .serial = t->serial};
 	*head = i;
 	group_append(t, i, group);
 	t->count++;
@@ -364,6 +368,23 @@ rsession_get(struct rsession_table *t, const struct rsession_key *k,
 		}
 	}
 	return open_slot(t, k, now, found);
+}
+
+struct rsession_ref
+rsession_ref(const struct rsession_table *t, const struct rsession *s)
+{
+	return (struct rsession_ref){(uint32_t)(s - t->slot), s->serial};
+}
+
+struct rsession *
+rsession_at(struct rsession_table *t, struct rsession_ref ref)
+{
+	struct rsession *s;
+
+	if (ref.slot >= t->max || ref.serial == 0)
+		return NULL;
+	s = &t->slot[ref.slot];
+	return s->serial == ref.serial ? s : NULL;
 }
 
 /* Behind the window: late, or a sender that began anew under its old key.

@@ -48,11 +48,20 @@ struct rsession {
 	uint32_t duplicates; /* seen before, as far as the window tells */
 	uint32_t received;   /* all, with duplicates */
 	struct mono last;    /* packet */
+	/* Newest reply whose send time the kernel told; t3 0: none. */
+	uint64_t stamped_t3; /* NTP format */
+	uint32_t stamped_seq;
 	/* private to the table */
 	uint32_t restart_seq; /* next expected of a sender that began anew */
 	uint32_t group;
 	uint32_t hash_next;
 	uint32_t older, newer; /* in its group, by last packet */
+	uint32_t serial;       /* of its opening; 0: closed */
+};
+
+/* A session as others may remember it: its slot may have another tenant. */
+struct rsession_ref {
+	uint32_t slot, serial;
 };
 
 struct rsession_table;
@@ -73,6 +82,10 @@ struct rsession_found {
 struct rsession *rsession_get(struct rsession_table *t,
                               const struct rsession_key *k, struct mono now,
                               struct rsession_found *found);
+struct rsession_ref rsession_ref(const struct rsession_table *t,
+                                 const struct rsession *s);
+/* NULL when it was closed since. Does not count as a packet. */
+struct rsession *rsession_at(struct rsession_table *t, struct rsession_ref ref);
 /* Records a sender sequence number; true if it is a duplicate. */
 bool rsession_receive(struct rsession *s, uint32_t seq);
 

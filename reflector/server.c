@@ -4,8 +4,10 @@
 #include "lib/base/clock_read.h"
 #include "lib/base/log.h"
 #include "lib/svc/localsock.h"
+#include "lib/net/txstamp.h"
 #include "lib/svc/svc.h"
 #include "lib/twamp/ntp64.h"
+#include "reflector/replies.h"
 #include "reflector/verbs.h"
 
 #include <errno.h>
@@ -19,16 +21,20 @@
 /* Batches read from one socket before the others get their turn. */
 #define BATCHES_PER_TURN 16
 #define LOCAL_SOCKET_MODE 0660
-/* Buffers start a cache line further than a power of two would have them. */
+/* Receive buffers start a cache line further than a power of two. */
 #define BUF_STRIDE (TEST_BUF_MAX + 64)
+/* Transmit stamps that may be outstanding on a socket. */
+#define STAMP_RING 1024
 
 struct endpoint {
 	struct server *server; /* borrowed */
 	struct addr local;     /* with port */
 	bool wildcard;
 	int fd;
-	struct event *event; /* owned */
-	uint32_t drops;      /* running count of the kernel's (SO_RXQ_OVFL) */
+	struct event *event;    /* owned */
+	struct txstamp *tx;     /* owned; NULL: this kernel makes no stamps */
+	uint32_t drops;         /* the kernel's running count (SO_RXQ_OVFL) */
+	struct wall last_stamp; /* of the packet read last; 0: none */
 };
 
 struct server {
@@ -36,74 +42,28 @@ struct server {
 	int64_t clock_floor_ns;
 	struct endpoint ep[SERVER_ADDRESSES_MAX];
 	size_t ep_n;
-	struct udp_rx *rx;       /* owned, shared by the endpoints */
-	uint8_t *tx;             /* owned: SERVER_SUB_BATCH buffers */
+	struct udp_rx *rx; /* owned, shared by the endpoints */
+	struct replies replies;
 	struct event_base *base; /* owned */
 	struct event *second;    /* owned */
 	struct event *sig[3];    /* owned */
 	struct localsock *local; /* owned; NULL: none */
-	struct log_limit drops_log, full_log, send_log, recv_log;
-	uint64_t drops_seen, full_seen; /* by on_second() */
+	struct log_limit drops_log, full_log, held_log, send_log, recv_log;
+	uint64_t drops_seen, full_seen, held_seen; /* by on_second() */
 };
 
 /* --- packets ------------------------------------------------------------ */
 
-/* Sub-batch of replies being built. */
-struct replies {
-	struct udp_send send[SERVER_SUB_BATCH];
-	int n;
-};
-
-static void
-log_send_failure(struct server *s, const struct udp_send *send, int error)
-{
-	char to[ADDR_TEXT_MAX];
-	uint64_t held;
-
-	if (log_limit_ok(&s->send_log, clock_mono(), &held))
-		log_warn("reply to %s: %s (and %" PRIu64 " others before)",
-		         addr_format(&send->dst, to), strerror(-error), held);
-}
-
-static void
-send_replies(struct endpoint *ep, struct replies *r)
-{
-	struct server *s = ep->server;
-	const uint64_t t3 = r->n ? ntp64_from_wall(clock_wall()) : 0;
-	int done = 0;
-
-	for (int i = 0; i < r->n; i++) {
-		/* the tx buffer itself: send[].data is its const view */
-		test_reply_set_t3(s->tx + (size_t)i * BUF_STRIDE, t3);
-	}
-	while (done < r->n) {
-		const int rc =
-		    udp_send_batch(ep->fd, r->send + done, r->n - done);
-
-		if (rc > 0) {
-			s->reflect.counters.count[COUNT_REPLIES] +=
-			    (uint64_t)rc;
-			done += rc;
-			continue;
-		}
-		s->reflect.counters.count[COUNT_SEND_FAILED]++;
-		log_send_failure(s, &r->send[done], rc);
-		done++; /* that one; the others may have better luck */
-	}
-	r->n = 0;
-}
-
 /* Where and how a reply goes: back, from the address that was asked. */
 static void
-address_reply(const struct endpoint *ep, const struct udp_packet *p,
+address_reply(const struct endpoint *ep, const struct udp_packet *p, int tos,
               struct udp_send *out)
 {
 	const bool link_local = addr_family(&p->src) == AF_INET6 &&
 	                        IN6_IS_ADDR_LINKLOCAL(&p->src.u.v6.sin6_addr);
-	/* DSCP as received; ECN is the path's, not ours to repeat */
-	const int tos = p->tos > 0 ? p->tos & 0xfc : 0;
 
 	out->dst = p->src;
+	out->len = p->len;
 	if (ep->wildcard)
 		out->local = p->local;
 	else
@@ -112,36 +72,76 @@ address_reply(const struct endpoint *ep, const struct udp_packet *p,
 	out->tos = tos ? tos : -1;
 }
 
+static struct outlet
+outlet_of(const struct endpoint *ep)
+{
+	struct server *s = ep->server;
+
+	return (struct outlet){ep->fd, ep->tx, &s->reflect, &s->send_log};
+}
+
+/* A full batch is what a host that is behind reads: then its replies go out
+ * together. */
 static void
 answer_batch(struct endpoint *ep, int n)
 {
 	struct server *s = ep->server;
-	struct replies r;
+	const struct outlet o = outlet_of(ep);
+	const bool together = n == UDP_BATCH;
 
-	r.n = 0;
 	for (int i = 0; i < n; i++) {
 		const struct udp_packet *p = udp_rx_packet(s->rx, i);
-		struct udp_send *out = &r.send[r.n];
-		uint8_t *buf = s->tx + (size_t)r.n * BUF_STRIDE;
+		struct udp_send out = {.stamp_flags = 0};
+		struct reflected how;
 
-		if (reflect_packet(&s->reflect, p, buf) != DROP_NONE)
+		if (reflect_packet(&s->reflect, p, replies_buf(&s->replies),
+		                   &how) != DROP_NONE)
 			continue;
-		address_reply(ep, p, out);
-		out->data = buf;
-		out->len = p->len;
-		if (++r.n == SERVER_SUB_BATCH)
-			send_replies(ep, &r);
+		address_reply(ep, p, how.tos, &out);
+		replies_add(&s->replies, &o, &out, &how, together);
 	}
-	send_replies(ep, &r);
+	replies_flush(&s->replies, &o, together);
 }
 
+/* Did this host keep up? The oldest packet of a batch comes first. */
+static void
+watch_host(struct endpoint *ep, int n, uint32_t drops)
+{
+	struct server *s = ep->server;
+	struct stalls *stalls = &s->reflect.stalls;
+	const struct clock_pair now = udp_rx_clock(s->rx);
+	uint64_t *count = s->reflect.counters.count;
+
+	if (drops != ep->drops) {
+		const uint32_t more = drops - ep->drops; /* modulo 2^32 */
+
+		count[COUNT_KERNEL_DROPS] += more;
+		stalls_on_drops(stalls, more, ep->last_stamp,
+		                udp_rx_packet(s->rx, 0)->wall, now.wall);
+		ep->drops = drops;
+	}
+	for (int i = 0; i < n; i++) {
+		const struct udp_packet *p = udp_rx_packet(s->rx, i);
+
+		if (p->stamp != STAMP_KERNEL ||
+		    !stalls_on_packet(stalls, p->wall, now))
+			break;
+		count[COUNT_HELD]++;
+	}
+	ep->last_stamp = udp_rx_packet(s->rx, n - 1)->wall;
+}
+
+/* Packets, or stamps in the error queue, or both. */
 static void
 on_readable(evutil_socket_t fd, short what, void *arg)
 {
 	struct endpoint *ep = arg;
 	struct server *s = ep->server;
+	const struct outlet o = outlet_of(ep);
 
 	(void)what;
+	if (ep->tx && txstamp_pending(ep->tx))
+		replies_take_stamps(&o);
 	for (int i = 0; i < BATCHES_PER_TURN; i++) {
 		uint32_t drops = ep->drops;
 		const int n = udp_rx_batch(fd, s->rx, &drops);
@@ -150,11 +150,13 @@ on_readable(evutil_socket_t fd, short what, void *arg)
 		if (n < 0 && log_limit_ok(&s->recv_log, clock_mono(), &held))
 			log_warn("receiving: %s (and %" PRIu64 " times before)",
 			         strerror(-n), held);
-		if (n <= 0)
+		if (n <= 0) {
+			/* what else woke us up must not do so for ever */
+			if (i == 0 && ep->tx)
+				replies_take_stamps(&o);
 			break;
-		s->reflect.counters.count[COUNT_KERNEL_DROPS] +=
-		    drops - ep->drops; /* modulo 2^32, as it runs */
-		ep->drops = drops;
+		}
+		watch_host(ep, n, drops);
 		answer_batch(ep, n);
 		if (n < UDP_BATCH)
 			break;
@@ -185,6 +187,7 @@ on_second(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	clock_test_poll();
+	stalls_on_second(&s->reflect.stalls, clock_now());
 	s->reflect.error_estimate =
 	    errest_encode(clock_quality_read(s->clock_floor_ns), false);
 	if (s->reflect.sessions)
@@ -193,6 +196,9 @@ on_second(evutil_socket_t fd, short what, void *arg)
 	tell(&s->drops_log, count[COUNT_KERNEL_DROPS], &s->drops_seen, now,
 	     "packets were lost for want of receive buffer (this host's fault, "
 	     "not the network's)");
+	tell(&s->held_log, count[COUNT_HELD], &s->held_seen, now,
+	     "packets were read over 100 ms after they arrived (this host's "
+	     "fault, not the network's)");
 	tell(&s->full_log, count[COUNT_TABLE_FULL], &s->full_seen, now,
 	     "requests were answered without state: the session table is full "
 	     "(session_max)");
@@ -226,10 +232,12 @@ log_counters(const struct server *s)
 		at += (size_t)n;
 	}
 	log_info("dropped %" PRIu64 " (%s), kernel drops %" PRIu64
-	         ", send failed %" PRIu64 ", user stamps %" PRIu64,
+	         ", held %" PRIu64 ", send failed %" PRIu64
+	         ", user stamps %" PRIu64 ", follow-ups %" PRIu64,
 	         counters_dropped(c), at ? line + 2 : "",
-	         c->count[COUNT_KERNEL_DROPS], c->count[COUNT_SEND_FAILED],
-	         c->count[COUNT_USER_STAMPS]);
+	         c->count[COUNT_KERNEL_DROPS], c->count[COUNT_HELD],
+	         c->count[COUNT_SEND_FAILED], c->count[COUNT_USER_STAMPS],
+	         c->count[COUNT_FOLLOW_UPS]);
 }
 
 static void
@@ -283,7 +291,7 @@ open_endpoint(struct server *s, const struct addr *a)
 	const struct udp_opts opts = {.ttl = 255};
 	struct endpoint *ep = &s->ep[s->ep_n];
 	char text[ADDR_TEXT_MAX];
-	int granted = 0;
+	int granted = 0, error = 0;
 
 	*ep = (struct endpoint){
 	    .server = s, .local = *a, .wildcard = addr_is_any(a)};
@@ -299,6 +307,11 @@ open_endpoint(struct server *s, const struct addr *a)
 		die("cannot listen on UDP %s: %s (%s)", text, strerror(-ep->fd),
 		    advice(ep->fd, addr_port(a)));
 	}
+	ep->tx = txstamp_new(ep->fd, 0, STAMP_RING, &error);
+	if (!ep->tx)
+		log_warn("no transmit stamps on %s: %s; Follow-Up Telemetry "
+		         "stays empty",
+		         text, strerror(-error));
 	ep->event =
 	    event_new(s->base, ep->fd, EV_READ | EV_PERSIST, on_readable, ep);
 	if (!ep->event || event_add(ep->event, NULL) != 0)
@@ -359,8 +372,7 @@ server_new(const struct server_conf *conf)
 	s->clock_floor_ns = conf->clock_floor_ns;
 	s->base = event_base_new();
 	s->rx = udp_rx_new(BUF_STRIDE);
-	s->tx = malloc((size_t)BUF_STRIDE * SERVER_SUB_BATCH);
-	if (!s->base || !s->rx || !s->tx)
+	if (!s->base || !s->rx || !replies_init(&s->replies))
 		return NULL;
 	open_events(s);
 	for (size_t i = 0; i < conf->address_n; i++)
@@ -398,6 +410,7 @@ server_free(struct server *s)
 		localsock_close(s->local);
 	for (size_t i = 0; i < s->ep_n; i++) {
 		event_free(s->ep[i].event);
+		txstamp_free(s->ep[i].tx);
 		(void)close(s->ep[i].fd);
 	}
 	for (unsigned i = 0; i < 3; i++)
@@ -405,7 +418,7 @@ server_free(struct server *s)
 	event_free(s->second);
 	event_base_free(s->base);
 	udp_rx_free(s->rx);
-	free(s->tx);
+	replies_release(&s->replies);
 	reflect_release(&s->reflect);
 	free(s);
 }

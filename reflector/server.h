@@ -2,9 +2,7 @@
 /*
  * The reflector as a process: sockets, event loop, local socket, signals.
  * One UDP socket per address. Packets are read in batches of up to UDP_BATCH
- * and answered in sub-batches of up to SERVER_SUB_BATCH, whose T3 is read just
- * before each is sent: a packet does not wait for the work on 63 others inside
- * what its reply calls residence. Single-threaded.
+ * and answered in sub-batches (replies.h). Single-threaded.
  */
 #ifndef TWMESH_REFLECTOR_SERVER_H
 #define TWMESH_REFLECTOR_SERVER_H
@@ -13,7 +11,6 @@
 
 #include <stdbool.h>
 
-#define SERVER_SUB_BATCH 8
 #define SERVER_ADDRESSES_MAX 64
 
 struct server;

@@ -104,6 +104,22 @@ out:
 }
 
 static void
+verb_host_limited(struct reflect *r, int argc, char **argv, FILE *out)
+{
+	const struct stalls *s = &r->stalls;
+
+	(void)argc;
+	(void)argv;
+	for (size_t i = 0; i < s->n; i++) {
+		const struct stall *e = stalls_at(s, i);
+
+		(void)fprintf(
+		    out, "%" PRId64 " %" PRId64 " %" PRIu64 " %" PRIu64 "\n",
+		    e->from.ns, e->to.ns, e->drops, e->held);
+	}
+}
+
+static void
 verb_instance(struct reflect *r, int argc, char **argv, FILE *out)
 {
 	(void)argc;
@@ -111,10 +127,13 @@ verb_instance(struct reflect *r, int argc, char **argv, FILE *out)
 	(void)fprintf(out, "%016" PRIx64 "\n", r->instance_id);
 }
 
-static const struct verb verbs[] = {
-    {"counters", verb_counters}, {"drops", verb_drops},
-    {"sessions", verb_sessions}, {"members", verb_members},
-    {"instance", verb_instance}, {NULL, NULL}};
+static const struct verb verbs[] = {{"counters", verb_counters},
+                                    {"drops", verb_drops},
+                                    {"sessions", verb_sessions},
+                                    {"members", verb_members},
+                                    {"instance", verb_instance},
+                                    {"host_limited", verb_host_limited},
+                                    {NULL, NULL}};
 
 void
 verbs_answer(void *arg, int argc, char **argv, uid_t uid, gid_t gid, FILE *out)
@@ -131,7 +150,7 @@ verbs_answer(void *arg, int argc, char **argv, uid_t uid, gid_t gid, FILE *out)
 	}
 	text_make_printable(argv[0]);
 	(void)fprintf(out,
-	              "error expected counters, drops, sessions, members or "
-	              "instance, found '%.64s'\n",
+	              "error expected counters, drops, sessions, members, "
+	              "instance or host_limited, found '%.64s'\n",
 	              argv[0]);
 }

@@ -5,6 +5,8 @@
  *   sessions           a line each: source local ssid packets age_s reserved
  *   members IP ...     replaces the list of members; "ok N" or "error ..."
  *   instance           this run's id, in hex
+ *   host_limited       a line each, newest first: from to drops held, when
+ *                      this host could not keep up (ns since 1970)
  */
 #ifndef TWMESH_REFLECTOR_VERBS_H
 #define TWMESH_REFLECTOR_VERBS_H

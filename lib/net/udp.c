@@ -35,6 +35,7 @@ struct rx_slot {
 struct udp_rx {
 	struct mmsghdr msg[UDP_BATCH];
 	struct rx_slot slot[UDP_BATCH];
+	struct clock_pair clock; /* of the last batch */
 	size_t buf_bytes;
 	uint8_t *buf; /* owned: UDP_BATCH buffers */
 };
@@ -298,17 +299,22 @@ int
 udp_rx_batch(int fd, struct udp_rx *rx, uint32_t *drops)
 {
 	const int n = recvmmsg(fd, rx->msg, UDP_BATCH, MSG_DONTWAIT, NULL);
-	struct clock_pair now;
 
 	if (n < 0) {
 		if (errno == EAGAIN || errno == EINTR)
 			return 0;
 		return -errno;
 	}
-	now = clock_now();
+	rx->clock = clock_now();
 	for (int i = 0; i < n; i++)
-		read_packet(&rx->msg[i], &rx->slot[i].pkt, now, drops);
+		read_packet(&rx->msg[i], &rx->slot[i].pkt, rx->clock, drops);
 	return n;
+}
+
+struct clock_pair
+udp_rx_clock(const struct udp_rx *rx)
+{
+	return rx->clock;
 }
 
 struct udp_packet *

@@ -67,6 +67,8 @@ void udp_rx_free(struct udp_rx *rx);
  * buffer (SO_RXQ_OVFL), if the kernel told; else unchanged. */
 int udp_rx_batch(int fd, struct udp_rx *rx, uint32_t *drops);
 struct udp_packet *udp_rx_packet(struct udp_rx *rx, int i);
+/* Both clocks, read right after the last batch. */
+struct clock_pair udp_rx_clock(const struct udp_rx *rx);
 
 struct udp_send {
 	struct addr dst;

@@ -5,9 +5,11 @@
  * messages (TTL, TOS, PKTINFO, receive stamp). Both run at once, pinned to one
  * core; the load, on another core, goes to one of them at a time, A B B A, in
  * short rounds, so that what else the machine does hits both alike; the ratio
- * is the median over the pairs. The load keeps WINDOW packets outstanding and
- * sends by UDP_SEGMENT, which makes it cheaper than either server. Bar:
- * replies/s at least BAR of the echo's.
+ * is the median over the pairs. With Follow-Up Telemetry each reply is sent
+ * with a request for its transmit stamp, as far as the load leaves time for it;
+ * that is what a mesh asks for, and what it costs. The load keeps WINDOW
+ * packets outstanding and sends by UDP_SEGMENT, which makes it cheaper than
+ * either server. Bar: replies/s at least BAR of the echo's.
  *
  * usage: bench_reflector [ROUNDS [ROUND_MS]]; BUILD_DIR says where the program
  * is (default build/gcc). Exit 1 below the bar.
@@ -228,12 +230,11 @@ start_reflector(struct target *t, const char *listen)
 /* --- the load ----------------------------------------------------------- */
 
 static void
-load_init(struct load *l, size_t size)
+load_init(struct load *l, size_t size, unsigned want)
 {
 	const struct test_request r = {.t1 = UINT64_C(0xee5bba021f9add37),
 	                               .error_estimate = 0x8d96,
 	                               .ssid = 1};
-	const unsigned want = TEST_WANT_BITMAP | TEST_WANT_TLVS;
 	const int segment = (int)size;
 	const struct addr any = loopback(0);
 
@@ -243,8 +244,7 @@ load_init(struct load *l, size_t size)
 	if (!l->packets)
 		fail("memory");
 	for (size_t i = 0; i < BATCH; i++) {
-		if (!test_request_encode(&r, test_request_fit(want, size),
-		                         l->packets + i * size, size))
+		if (!test_request_encode(&r, want, l->packets + i * size, size))
 			fail("packet size");
 	}
 	for (unsigned i = 0; i < FLOWS; i++) {
@@ -355,14 +355,14 @@ median(const double *v, int n)
 }
 
 static double
-measure(struct target *ours, struct target *echo, size_t size, int rounds,
+measure(struct target *ours, struct target *echo, unsigned want, int rounds,
         double round_s)
 {
 	struct target *const t[2] = {ours, echo};
 	struct load l;
 	double ratio[ROUNDS_MAX];
 
-	load_init(&l, size);
+	load_init(&l, want ? 128 : STAMP_BASE, want);
 	for (int r = -1; r < rounds; r++) { /* -1: warm-up */
 		for (int i = 0; i < 2; i++) {
 			const int k = i ^ (r & 1); /* A B, B A, ... */
@@ -416,13 +416,20 @@ main(int argc, char **argv)
 	start_echo(&echo);
 	pin(1);
 	(void)usleep(100000);
-	ratio = measure(&one, &echo, STAMP_BASE, rounds, round_s);
+	ratio = measure(&one, &echo, 0, rounds, round_s);
 	report("reflector", ratio, &one, &echo, rounds);
 	report("reflector, 128 octets with bitmap TLV",
-	       measure(&one, &echo, 128, rounds, round_s), &one, &echo, rounds);
+	       measure(&one, &echo, TEST_WANT_BITMAP | TEST_WANT_TLVS, rounds,
+	               round_s),
+	       &one, &echo, rounds);
+	report("reflector, 128 octets with bitmap, class and follow-up TLVs",
+	       measure(&one, &echo,
+	               TEST_WANT_BITMAP | TEST_WANT_COS | TEST_WANT_FOLLOW_UP |
+	                   TEST_WANT_TLVS,
+	               rounds, round_s),
+	       &one, &echo, rounds);
 	report("reflector, on 0.0.0.0 (a source address per reply)",
-	       measure(&any, &echo, STAMP_BASE, rounds, round_s), &any, &echo,
-	       rounds);
+	       measure(&any, &echo, 0, rounds, round_s), &any, &echo, rounds);
 	for (int k = 0; k < 3; k++) {
 		(void)kill(*pids[k], k == 2 ? SIGKILL : SIGTERM);
 		(void)waitpid(*pids[k], NULL, 0);

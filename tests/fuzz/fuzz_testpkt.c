@@ -21,6 +21,7 @@
 #define FLAG_V6 0x04U
 #define FLAG_MEMBERS 0x08U
 #define FLAG_EXPIRE 0x10U
+#define FLAG_TOS 0x40U
 #define FLAG_PLAIN 0x20U /* zero octets 16..43: read as STAMP */
 
 int LLVMFuzzerTestOneInput(const uint8_t *in, size_t size);
@@ -59,20 +60,45 @@ check_reply(const struct udp_packet *p, const uint8_t *out)
 	must(r.t2.ns - p->wall.ns <= 1 && p->wall.ns - r.t2.ns <= 1);
 }
 
+/* The traffic class has no ECN bits; a follow-up lies within the packet, and is
+ * that of the reply before. */
+static void
+check_sending(struct reflect *r, const struct udp_packet *p, uint8_t *out,
+              const struct reflected *how)
+{
+	struct test_reply t;
+	const uint64_t told = r->counters.count[COUNT_FOLLOW_UPS];
+
+	must(how->tos >= 0 && how->tos <= 0xfc && (how->tos & 3) == 0);
+	if (how->follow_up_at == 0)
+		return;
+	must(r->sessions && p->len >= how->follow_up_at + TLV_FOLLOW_UP_LEN);
+	reflect_follow_up(r, how, out);
+	check_reply(p, out);
+	must(test_reply_decode(out, p->len, p->wall, &t) == TEST_OK);
+	must(!t.follow_up || t.follow_up_seq == t.seq - 1);
+	must(r->counters.count[COUNT_FOLLOW_UPS] - told <= 1);
+	if (how->seq % 3)
+		reflect_stamped(r, how->session, how->seq, p->wall);
+}
+
 static void
 one_packet(struct reflect *r, struct udp_packet *p)
 {
 	/* right-sized, so that AddressSanitizer sees an octet too many */
 	uint8_t *out = malloc(p->len ? p->len : 1);
 	const uint64_t dropped = counters_dropped(&r->counters);
+	struct reflected how;
 	enum drop d;
 
 	must(out != NULL);
-	d = reflect_packet(r, p, out);
+	d = reflect_packet(r, p, out, &how);
 	must(counters_dropped(&r->counters) ==
 	     dropped + (d != DROP_NONE ? 1 : 0));
-	if (d == DROP_NONE)
+	if (d == DROP_NONE) {
 		check_reply(p, out);
+		check_sending(r, p, out, &how);
+	}
 	must(!r->sessions || rsession_count(r->sessions) <= 4);
 	free(out);
 }
@@ -89,6 +115,7 @@ step(struct reflect *r, struct rcursor *c, struct mono *now)
 	                       .group = flags & FLAG_GROUP,
 	                       .truncated = flags & FLAG_LONG,
 	                       .ttl = who - 1,
+	                       .tos = flags & FLAG_TOS ? who : -1,
 	                       .stamp = STAMP_KERNEL};
 	const uint8_t *bytes;
 
@@ -123,6 +150,7 @@ LLVMFuzzerTestOneInput(const uint8_t *in, size_t size)
 	    .port = OUR_PORT,
 	    .stateful = options & 1,
 	    .answer_short = options & 2,
+	    .honour_dscp = options & 8,
 	    .rate_limit_pps = options & 4 ? 20 : 0, /* the table is large */
 	    .session_max = 4,
 	    .session_idle_ns = 60 * NS_PER_S};

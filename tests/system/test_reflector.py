@@ -7,6 +7,7 @@ import os
 import random
 import select
 import shutil
+import signal
 import socket
 import struct
 import tempfile
@@ -178,7 +179,7 @@ def test_receive_bitmap_says_which_packets_arrived():
             reply = s.ask(bitmap_request(seq))
         flags, kind, length, magic, instance, state, highest, bits, dups, received = \
             struct.unpack_from("!BBH4sQB3xIQII", reply, 44)
-        assert (flags & 0xE0, kind, length, magic, state) == (0, 240, 36, b"twm1", 1)
+        assert (flags & 0xE0, kind, length, magic, state) == (0, 240, 36, b"twm1", 3)  # T2 is the kernel's
         assert instance != 0 and highest == 6
         assert bits == 0b1100101, bin(bits)  # bits 0, 2, 5, 6: packets 6, 4, 1, 0
         assert (dups, received) == (1, 5)
@@ -225,6 +226,132 @@ def test_replies_carry_the_dscp_of_the_request():
             _, control, _, _ = s.s.recvmsg(2048, 256)
             tos = [d[0] for lvl, kind, d in control if (lvl, kind) == (socket.IPPROTO_IP, socket.IP_TOS)]
             assert tos == [dscp << 2]
+
+
+def read_with_tos(s):
+    """The next reply and its traffic class."""
+    assert select.select([s.s], [], [], 2 * meshlib.SLOW)[0]
+    data, control, _, _ = s.s.recvmsg(2048, 256)
+    return data, [d[0] for lvl, kind, d in control if (lvl, kind) == (socket.IPPROTO_IP, socket.IP_TOS)]
+
+
+@pytest.mark.parametrize("honour", [True, False])
+def test_class_of_service_is_told_and_honoured_or_refused(honour):
+    """RFC 8972 4.4: DSCP and ECN as received; the reply's DSCP as asked for."""
+    tlv = STAMP["tlv"]
+    with reflector(conf="" if honour else "honour_dscp = false\n") as (port, _, _), Sender(port) as s:
+        s.s.setsockopt(socket.IPPROTO_IP, socket.IP_RECVTOS, 1)
+        for tos, want in ((2, "cos_reply_ef_rx_be_ect0" if honour else None), (10 << 2 | 1, None if honour else
+                                                                              "cos_reply_denied")):
+            s.s.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, tos)
+            s.s.sendto(stamp(1) + bytes.fromhex(tlv["cos_request_ef"]), s.to)
+            reply, replied = read_with_tos(s)
+            assert replied == [46 << 2 if honour else tos & 0xFC]
+            if want:
+                assert reply[44:].hex() == tlv[want]
+
+
+def follow_up_request(seq, ssid=7):
+    """Bitmap, Class of Service, Follow-Up Telemetry, padding: 128 octets."""
+    return (bitmap_request(seq, ssid, 84) + bytes.fromhex(STAMP["tlv"]["cos_request_ef"])
+            + bytes.fromhex(STAMP["tlv"]["follow_up_request"]) + bytes.fromhex("8001000c")).ljust(128, b"\0")
+
+
+@pytest.mark.parametrize("family", ["4", "6"])
+def test_each_reply_tells_when_the_one_before_it_left(family):
+    """RFC 8972 4.7, by the kernel's transmit stamp."""
+    with reflector(conf="rate_limit_pps = 0\n") as (port, _, sock), Sender(port, family) as s:
+        last_t3 = got_at = None
+        for seq in range(50):
+            reply = s.ask(follow_up_request(seq))
+            flags, kind, length, number, mode = struct.unpack_from("!BBHI8xB3x", reply, 92)
+            assert (flags, kind, length) == (0, 7, 16)
+            if seq == 0:
+                assert reply[96:112] == bytes(16)
+            else:
+                assert (number, mode) == (seq - 1, 2)
+                assert last_t3 - 1e-6 <= ntp(reply, 100) <= got_at + 1e-4
+            last_t3, got_at = ntp(reply, 4), ntp_now()
+        c = numbers(ask(sock, "counters"))
+        assert (c["follow_ups"], c["tx_stamps_asked"], c["tx_stamps"]) == (49, 50, 50)
+        for seq in range(20):  # nobody asks: no stamps
+            s.ask(bitmap_request(seq, ssid=8))
+        assert numbers(ask(sock, "counters"))["tx_stamps_asked"] == 50
+
+
+def test_a_stateless_reflector_follows_nothing_up():
+    with reflector("--stateless") as (port, _, sock), Sender(port) as s:
+        for seq in range(3):
+            assert s.ask(follow_up_request(seq))[92:112] == bytes.fromhex("00070010") + bytes(16)
+        assert numbers(ask(sock, "counters"))["tx_stamps_asked"] == 0
+
+
+def stalls(sock):
+    """host_limited: (from, to, drops, held), seconds since 1970, newest first."""
+    out = []
+    for line in ask(sock, "host_limited").splitlines():
+        begin, end, drops, held = (int(w) for w in line.split())
+        out.append((begin / 1e9, end / 1e9, drops, held))
+    return out
+
+
+def test_a_reflector_stopped_for_five_seconds_says_so():
+    """measurement.md rule 10: late replies are no fact about the network. They
+    are answered all the same, and their T2 is when they arrived."""
+    with reflector(conf="rate_limit_pps = 0\n") as (port, daemon, sock), Sender(port) as s:
+        for seq in range(10):
+            assert s.ask(follow_up_request(seq))
+        assert stalls(sock) == []
+        daemon.send(signal.SIGSTOP)
+        sent = []
+        try:
+            end = time.time() + 5
+            while time.time() < end:
+                sent.append(time.time())
+                s.s.sendto(follow_up_request(10 + len(sent)), s.to)
+                time.sleep(0.05)
+        finally:
+            daemon.send(signal.SIGCONT)
+        resumed = time.time()
+        for at in sent:
+            reply = s.read(2 * meshlib.SLOW)
+            t2, t3 = ntp(reply, 16) - NTP_UNIX, ntp(reply, 4) - NTP_UNIX
+            assert abs(t2 - at) < 0.1 * meshlib.SLOW
+            assert t3 >= resumed - 0.001
+        (begin, end, drops, held), = stalls(sock)
+        assert abs(begin - sent[0]) < 0.1 * meshlib.SLOW
+        assert resumed - 0.001 <= end <= time.time()
+        assert drops == 0
+        # but for those that had waited less than 100 ms, and scheduling
+        assert len(sent) - 4 <= held <= len(sent)
+        assert numbers(ask(sock, "counters"))["held"] == held
+        # and none of what follows
+        for seq in range(10):
+            s.ask(follow_up_request(1000 + seq))
+        assert len(stalls(sock)) == 1
+
+
+def test_what_the_reflector_has_no_room_for_is_told():
+    """A socket buffer that overflows while the process is stopped."""
+    with reflector(conf="rate_limit_pps = 0\n") as (port, daemon, sock), Sender(port) as s:
+        assert s.ask(stamp(0))
+        daemon.send(signal.SIGSTOP)
+        begun = time.time()
+        try:
+            for seq in range(30000):  # 4 MB hold some 5,000 of them
+                s.s.sendto(stamp(seq), s.to)
+        finally:
+            daemon.send(signal.SIGCONT)
+        while s.read(0.5):
+            pass
+        assert s.ask(stamp(30001))  # the drops are seen with the next packet
+        c = numbers(ask(sock, "counters"))
+        assert c["kernel_drops"] > 0
+        assert c["packets_received"] + c["kernel_drops"] == 30002
+        told = stalls(sock)
+        assert sum(e[2] for e in told) == c["kernel_drops"]
+        assert min(e[0] for e in told) >= begun - 2 * meshlib.SLOW
+        assert max(e[1] for e in told) <= time.time()
 
 
 def test_wildcard_reflector_answers_from_the_address_that_was_asked():

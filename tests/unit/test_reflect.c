@@ -29,12 +29,14 @@ ip(const char *text, uint16_t port)
 	return a;
 }
 
-/* A good request of `size` octets from 192.0.2.7:5000. */
+static struct reflected how; /* of the last reply */
+
+/* A good request of `size` octets from 192.0.2.7:5000 that asks for `want`. */
 static struct udp_packet
-packet(uint32_t seq, size_t size)
+packet_with(unsigned want, uint32_t seq, size_t size)
 {
 	const struct test_request r = {seq, 0x1122334455667788U, 0x8d96, 0x4711,
-	                               0};
+	                               46};
 	struct udp_packet p = {.src = ip("192.0.2.7", 5000),
 	                       .local = ip("192.0.2.1", 0),
 	                       .ttl = 62,
@@ -45,9 +47,14 @@ packet(uint32_t seq, size_t size)
 	                       .data = data};
 
 	ck_assert(test_request_encode(
-	    &r, test_request_fit(TEST_WANT_BITMAP | TEST_WANT_TLVS, size), data,
-	    size));
+	    &r, test_request_fit(want | TEST_WANT_TLVS, size), data, size));
 	return p;
+}
+
+static struct udp_packet
+packet(uint32_t seq, size_t size)
+{
+	return packet_with(TEST_WANT_BITMAP, seq, size);
 }
 
 static struct test_reply
@@ -56,7 +63,7 @@ answered(struct reflect *r, const struct udp_packet *p)
 	struct test_reply out;
 
 	memset(reply, 0xee, sizeof(reply));
-	ck_assert_int_eq(reflect_packet(r, p, reply), DROP_NONE);
+	ck_assert_int_eq(reflect_packet(r, p, reply, &how), DROP_NONE);
 	ck_assert_uint_eq(reply[p->len], 0xee);
 	ck_assert_int_eq(
 	    test_reply_decode(reply, p->len, (struct wall){NOW_NS}, &out),
@@ -151,7 +158,8 @@ dropped(struct reflect *r, const struct udp_packet *p, enum drop why)
 {
 	const uint64_t before = r->counters.drop[why];
 
-	ck_assert_str_eq(drop_str(reflect_packet(r, p, reply)), drop_str(why));
+	ck_assert_str_eq(drop_str(reflect_packet(r, p, reply, &how)),
+	                 drop_str(why));
 	ck_assert_uint_eq(r->counters.drop[why], before + 1);
 }
 
@@ -174,7 +182,7 @@ START_TEST(drops)
 	p.truncated = true;
 	dropped(&r, &p, DROP_LONG);
 	p = packet(1, TEST_BUF_MAX);
-	ck_assert_int_eq(reflect_packet(&r, &p, reply), DROP_NONE);
+	ck_assert_int_eq(reflect_packet(&r, &p, reply, &how), DROP_NONE);
 	ck_assert_uint_eq(rsession_expire(r.sessions, (struct mono){INT64_MAX}),
 	                  1);
 	p.len++;
@@ -220,11 +228,11 @@ START_TEST(rate)
 
 	ck_assert(reflect_init(&r, &defaults));
 	for (int i = 0; i < 1000; i++)
-		ok += reflect_packet(&r, &p, reply) == DROP_NONE;
+		ok += reflect_packet(&r, &p, reply, &how) == DROP_NONE;
 	ck_assert_int_eq(ok, 201);
 	ck_assert_uint_eq(r.counters.drop[DROP_RATE], 799);
 	p.src = ip("192.0.2.8", 5000);
-	ck_assert_int_eq(reflect_packet(&r, &p, reply), DROP_NONE);
+	ck_assert_int_eq(reflect_packet(&r, &p, reply, &how), DROP_NONE);
 	reflect_release(&r);
 }
 END_TEST
@@ -245,6 +253,143 @@ START_TEST(short_when_switched_on)
 	dropped(&r, &p, DROP_SHORT);
 	p = packet(1, 14); /* TWAMP Light's least: would be an amplifier */
 	dropped(&r, &p, DROP_SHORT);
+	reflect_release(&r);
+}
+END_TEST
+
+/* RFC 8972 4.4 */
+START_TEST(replies_have_the_dscp_that_is_asked_for)
+{
+	struct reflect_conf c = defaults;
+	struct reflect r;
+	struct udp_packet p = packet_with(TEST_WANT_COS, 1, 128);
+	struct test_reply out;
+
+	c.honour_dscp = true;
+	ck_assert(reflect_init(&r, &c));
+	p.tos = 10 << 2 | 2;
+	out = answered(&r, &p);
+	ck_assert(out.has_cos);
+	ck_assert_int_eq(out.cos_dscp1, 46);
+	ck_assert_int_eq(out.fwd_dscp, 10);
+	ck_assert_int_eq(out.fwd_ecn, 2);
+	ck_assert_int_eq(out.cos_rp, 0);
+	ck_assert_int_eq(how.tos, 46 << 2);
+	r.conf.honour_dscp = false;
+	out = answered(&r, &p);
+	ck_assert_int_eq(out.cos_rp, 1);
+	ck_assert_int_eq(out.fwd_dscp, 10);
+	ck_assert_int_eq(how.tos, 10 << 2);
+	/* nothing asked for: the DSCP received, without ECN */
+	p = packet(1, 128);
+	p.tos = 10 << 2 | 3;
+	ck_assert(!answered(&r, &p).has_cos);
+	ck_assert_int_eq(how.tos, 10 << 2);
+	p.tos = -1;
+	(void)answered(&r, &p);
+	ck_assert_int_eq(how.tos, 0);
+	reflect_release(&r);
+}
+END_TEST
+
+/* A reply with its follow-up, as the sender reads it. */
+static struct test_reply
+followed(struct reflect *r, const struct udp_packet *p)
+{
+	struct test_reply out = answered(r, p);
+
+	ck_assert(out.has_follow_up && !out.follow_up);
+	ck_assert_uint_ne(how.follow_up_at, 0);
+	ck_assert_uint_eq(how.seq, out.seq);
+	reflect_follow_up(r, &how, reply);
+	ck_assert_int_eq(
+	    test_reply_decode(reply, p->len, (struct wall){NOW_NS}, &out),
+	    TEST_OK);
+	return out;
+}
+
+/* RFC 8972 4.7: of the previous reply, and of no other. */
+START_TEST(a_reply_tells_when_the_one_before_it_left)
+{
+	struct reflect r;
+	struct udp_packet p = packet_with(TEST_WANT_FOLLOW_UP, 9, 128);
+	struct udp_packet other = p;
+	struct rsession_ref session;
+	struct test_reply out;
+
+	addr_set_port(&other.src, 5001);
+	ck_assert(reflect_init(&r, &defaults));
+	out = followed(&r, &p);
+	ck_assert(!out.follow_up);
+	ck_assert_uint_eq(out.follow_up_seq, 0);
+	session = how.session;
+	reflect_stamped(&r, session, 0, (struct wall){NOW_NS + 777});
+	ck_assert(!followed(&r, &other).follow_up); /* another session's */
+	out = followed(&r, &p);
+	ck_assert(out.follow_up);
+	ck_assert_uint_eq(out.follow_up_seq, 0);
+	ck_assert_int_eq(out.follow_up_t3.ns, NOW_NS + 777);
+	/* the stamp of reply 1 did not come back: that of reply 0 is not told
+	 * again, and the sender learns that 1 stays without */
+	out = followed(&r, &p);
+	ck_assert_uint_eq(out.seq, 2);
+	ck_assert(out.has_follow_up && !out.follow_up);
+	ck_assert_uint_eq(out.follow_up_seq, 1);
+	/* it comes too late to be told */
+	reflect_stamped(&r, session, 1, (struct wall){NOW_NS + 888});
+	ck_assert(!followed(&r, &p).follow_up);
+	ck_assert_uint_eq(r.counters.count[COUNT_FOLLOW_UPS], 1);
+	ck_assert_uint_eq(r.counters.count[COUNT_TX_STAMPS], 2);
+	reflect_release(&r);
+}
+END_TEST
+
+START_TEST(a_stamp_is_not_told_to_the_next_tenant_of_a_slot)
+{
+	struct reflect r;
+	struct udp_packet p = packet_with(TEST_WANT_FOLLOW_UP, 9, 128);
+	struct rsession_ref gone;
+
+	ck_assert(reflect_init(&r, &defaults));
+	(void)followed(&r, &p);
+	gone = how.session;
+	ck_assert_uint_eq(rsession_expire(r.sessions, (struct mono){INT64_MAX}),
+	                  1);
+	reflect_follow_up(&r, &how, reply); /* the session is gone: zeros */
+	addr_set_port(&p.src, 5001);
+	(void)followed(&r, &p);
+	ck_assert_uint_eq(how.session.slot, gone.slot);
+	reflect_stamped(&r, gone, 0, (struct wall){NOW_NS + 777});
+	ck_assert(!followed(&r, &p).follow_up);
+	reflect_release(&r);
+}
+END_TEST
+
+START_TEST(stateless_replies_follow_nothing_up)
+{
+	struct reflect_conf c = defaults;
+	struct reflect r;
+	const struct udp_packet p = packet_with(TEST_WANT_FOLLOW_UP, 9, 128);
+	struct test_reply out;
+
+	c.stateful = false;
+	ck_assert(reflect_init(&r, &c));
+	out = answered(&r, &p);
+	ck_assert(out.has_follow_up && !out.follow_up);
+	ck_assert_uint_eq(how.follow_up_at, 0);
+	reflect_release(&r);
+}
+END_TEST
+
+START_TEST(says_whose_stamp_t2_is)
+{
+	struct reflect r;
+	struct udp_packet p = packet(9, 128);
+
+	ck_assert(reflect_init(&r, &defaults));
+	ck_assert(answered(&r, &p).bitmap.t2_is_kernel);
+	p.stamp = STAMP_USER;
+	ck_assert(!answered(&r, &p).bitmap.t2_is_kernel);
 	reflect_release(&r);
 }
 END_TEST
@@ -275,7 +420,8 @@ START_TEST(allow_list)
 		conf.allow_n = 1;
 		ck_assert(reflect_init(&r, &conf));
 		p.src = ip(cases[i].in, 5000);
-		ck_assert_int_eq(reflect_packet(&r, &p, reply), DROP_NONE);
+		ck_assert_int_eq(reflect_packet(&r, &p, reply, &how),
+		                 DROP_NONE);
 		p.src = ip(cases[i].out, 5000);
 		dropped(&r, &p, DROP_DENIED);
 		reflect_release(&r);
@@ -301,6 +447,11 @@ main(void)
 	tcase_add_test(t, drops);
 	tcase_add_test(t, rate);
 	tcase_add_test(t, short_when_switched_on);
+	tcase_add_test(t, replies_have_the_dscp_that_is_asked_for);
+	tcase_add_test(t, a_reply_tells_when_the_one_before_it_left);
+	tcase_add_test(t, a_stamp_is_not_told_to_the_next_tenant_of_a_slot);
+	tcase_add_test(t, stateless_replies_follow_nothing_up);
+	tcase_add_test(t, says_whose_stamp_t2_is);
 	tcase_add_test(t, allow_list);
 	suite_add_tcase(s, t);
 	sr = srunner_create(s);

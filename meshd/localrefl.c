@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "meshd/localrefl.h"
 
+#include "lib/base/text.h"
 #include "lib/svc/localsock.h"
 
 #include <errno.h>
@@ -100,6 +101,59 @@ read_drops(struct localrefl *l, const char *answer)
 		l->rx_drops = strtoull(line + strlen(DROPS), NULL, 10);
 }
 
+/* One integer and the octet behind it. */
+static bool
+read_number(const char **p, int64_t *out, char end)
+{
+	char text[24];
+	const size_t n = strcspn(*p, " \n");
+
+	if (n >= sizeof(text) || (*p)[n] != end)
+		return false;
+	memcpy(text, *p, n);
+	text[n] = '\0';
+	*p += n + 1;
+	return text_parse_i64(text, 0, INT64_MAX, out);
+}
+
+bool
+localrefl_read_host_limited(struct localrefl *l, const char *answer)
+{
+	struct host_limited found[MSG_HOST_LIMITED_MAX];
+	size_t n = 0;
+
+	for (const char *p = answer; *p; n++) {
+		int64_t from, to, drops, held;
+
+		if (n == MSG_HOST_LIMITED_MAX || !read_number(&p, &from, ' ') ||
+		    !read_number(&p, &to, ' ') ||
+		    !read_number(&p, &drops, ' ') ||
+		    !read_number(&p, &held, '\n') || from > to)
+			return false;
+		found[n] = (struct host_limited){
+		    {from}, {to}, (uint64_t)drops, (uint64_t)held};
+	}
+	memcpy(l->host_limited, found, n * sizeof(found[0]));
+	l->host_limited_n = n;
+	return true;
+}
+
+static void
+ask_host_limited(struct localrefl *l, struct mono now)
+{
+	char *answer = ask(l, "host_limited", now);
+	uint64_t held;
+
+	if (answer && !localrefl_read_host_limited(l, answer) &&
+	    log_limit_ok(&l->log_error, now, &held)) {
+		text_make_printable(answer);
+		log_warn("reflector: host_limited: expected lines of four "
+		         "numbers, found '%.80s' (an older reflector?)",
+		         answer);
+	}
+	free(answer);
+}
+
 static void
 tell_members(struct localrefl *l, struct mono now)
 {
@@ -131,6 +185,8 @@ localrefl_on_tick(struct localrefl *l, struct mono now)
 	if (answer)
 		read_drops(l, answer);
 	free(answer);
+	if (l->alive)
+		ask_host_limited(l, now);
 	if (l->alive && l->members && !l->told)
 		tell_members(l, now);
 }

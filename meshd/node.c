@@ -283,6 +283,9 @@ node_fill_heartbeat(void *arg, struct msg_heartbeat *h)
 	h->rss_kib = rss_kib();
 	h->sessions = prober_stats(n->prober)->sessions;
 	h->reflector_rx_drops = n->reflector.rx_drops;
+	h->host_limited_n = n->reflector.host_limited_n;
+	memcpy(h->host_limited, n->reflector.host_limited,
+	       sizeof(h->host_limited));
 }
 
 static void

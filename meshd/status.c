@@ -30,6 +30,8 @@ print_identity(const struct node *n, FILE *out)
 	              : n->reflector.alive         ? "answers"
 	                                           : "silent");
 	print_number(out, "reflector_rx_drops", n->reflector.rx_drops);
+	print_number(out, "reflector_host_limited",
+	             n->reflector.host_limited_n);
 }
 
 static void

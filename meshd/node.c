@@ -62,7 +62,7 @@ take_results(struct node *n)
 		struct letter *next = l->next;
 
 		/* the letter comes first in its struct */
-		shipper_add(n->shipper, (struct result_letter *)(void *)l, now);
+		shipper_add(n->shipper, (struct prober_letter *)(void *)l, now);
 		l = next;
 	}
 }

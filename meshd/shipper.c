@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include "meshd/shipper.h"
+#include "meshd/shipper_int.h"
 
-#include "lib/base/log.h"
 #include "lib/base/rng.h"
 
 #include <errno.h>
@@ -10,61 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define GROUPS_MAX 1024
-#define HOLDS_MAX 512
 #define RETRY_SEAL_NS (5 * NS_PER_S)
-#define RETRY_SEND_NS (100 * NS_PER_MS)
-#define NEVER ((struct mono){INT64_MAX})
-
-/* Results of one class and interval, until they are sealed. */
-struct group {
-	uint32_t class_id;
-	struct wall start;
-	int64_t interval_ns;
-	uint64_t epoch;
-	struct result_letter **letter; /* owned, each */
-	size_t n, cap;
-	struct mono due; /* to be sealed */
-};
-
-struct flight {
-	uint64_t seq;
-	struct mono sent;
-};
-
-/* A batch that waits for its place in the spread. */
-struct hold {
-	uint64_t seq;
-	struct mono until;
-};
-
-struct class_plan {
-	uint32_t class_id;
-	size_t sessions; /* results that an interval has */
-	int64_t spread_ns;
-};
-
-struct shipper {
-	struct shipper_opts o;
-	struct class_plan *class_; /* owned */
-	size_t class_n;
-	struct group group[GROUPS_MAX]; /* oldest first */
-	size_t group_n;
-	struct hold hold[HOLDS_MAX]; /* lowest number first */
-	size_t hold_n;
-	struct gap lost; /* rows 0: nothing; told in the next batch */
-
-	bool ready;
-	uint32_t window;
-	uint64_t cursor; /* numbers below it were sent to this target */
-	struct flight flight[SPOOL_PROTECTED];
-	size_t flight_n;
-	struct mono retry_send;
-	struct mono now; /* as last told */
-
-	struct shipper_stats stats;
-	struct log_limit log_seal, log_aside, log_bad;
-};
 
 struct shipper *
 shipper_new(const struct shipper_opts *o)
@@ -102,6 +47,8 @@ shipper_free(struct shipper *s)
 		return;
 	while (s->group_n > 0)
 		group_remove(s, s->group_n - 1);
+	news_clear(&s->runs);
+	news_clear(&s->revisions);
 	free(s->class_);
 	free(s);
 }
@@ -244,8 +191,8 @@ group_push(struct group *g, struct result_letter *l)
 	return true;
 }
 
-void
-shipper_add(struct shipper *s, struct result_letter *l, struct mono now)
+static void
+add_result(struct shipper *s, struct result_letter *l, struct mono now)
 {
 	const struct result *r = &l->result;
 	const struct class_plan *p = class_plan(s, r->class_id);
@@ -267,6 +214,47 @@ shipper_add(struct shipper *s, struct result_letter *l, struct mono now)
 	g->due = p && g->n >= p->sessions
 	             ? now
 	             : mono_add_ns(now, SHIPPER_SEAL_AFTER_NS);
+}
+
+static void
+lose_news(struct shipper *s, uint64_t n, const char *why)
+{
+	uint64_t held;
+
+	s->stats.lost_news += n;
+	if (log_limit_ok(&s->log_news, s->now, &held))
+		log_error("%" PRIu64 " loss runs or revisions were dropped: %s",
+		          n, why);
+}
+
+static void
+add_news(struct shipper *s, struct news *l, struct prober_letter *p,
+         struct mono now)
+{
+	if (!news_add(l, p, now))
+		lose_news(s, 1, "out of memory");
+	while (news_is_over(l)) {
+		news_drop(l, 1);
+		lose_news(s, 1, "disk full");
+	}
+}
+
+void
+shipper_add(struct shipper *s, struct prober_letter *l, struct mono now)
+{
+	switch (l->kind) {
+	case LETTER_RESULT:
+		add_result(s, (struct result_letter *)(void *)l, now);
+		break;
+	case LETTER_RUN:
+		s->stats.runs++;
+		add_news(s, &s->runs, l, now);
+		break;
+	case LETTER_REVISION:
+		s->stats.revisions++;
+		add_news(s, &s->revisions, l, now);
+		break;
+	}
 }
 
 /* ---- sealing ---- */
@@ -307,41 +295,52 @@ is_acceptable(struct shipper *s, const uint8_t *body, size_t len)
 	return false;
 }
 
+/* 0 with *seq (0: it was not valid, and dropped), or -errno with nothing kept.
+ */
+static int
+seal_body(struct shipper *s, const struct batch_input *in,
+          const struct spool_span *span, struct wall now, uint64_t *seq)
+{
+	uint8_t *body = NULL;
+	size_t len;
+	int rc = 0;
+
+	*seq = 0;
+	if (!batch_body_encode(in, &body, &len))
+		return -ENOMEM;
+	if (is_acceptable(s, body, len))
+		rc = spool_seal(s->o.spool, now, span, body, len, seq);
+	free(body);
+	s->stats.sealed += rc == 0 && *seq != 0;
+	return rc;
+}
+
 /* letter[0..n) of g as one batch; 0, or -errno with nothing kept. */
 static int
 seal_rows(struct shipper *s, const struct group *g, size_t first, size_t n,
           struct clock_pair now)
 {
 	const struct result *row[SHIPPER_BATCH_ROWS];
-	const bool tell_lost = s->lost.rows > 0;
-	struct batch_input in = {0};
 	const struct spool_span span = {
 	    g->start, wall_add_ns(g->start, g->interval_ns), (uint32_t)n};
-	uint8_t *body = NULL;
+	const struct batch_input in = {.result = row,
+	                               .result_n = n,
+	                               .gap = &s->lost,
+	                               .gap_n = s->lost.rows > 0};
 	uint64_t seq;
-	size_t len;
 	int rc;
 
 	for (size_t i = 0; i < n; i++)
 		row[i] = &g->letter[first + i]->result;
-	in.result = row;
-	in.result_n = n;
-	in.gap = &s->lost;
-	in.gap_n = tell_lost;
-	if (!batch_body_encode(&in, &body, &len))
-		return -ENOMEM;
-	if (!is_acceptable(s, body, len)) {
-		free(body);
+	rc = seal_body(s, &in, &span, now.wall, &seq);
+	if (rc != 0)
+		return rc;
+	if (seq == 0) {
 		note_lost(s, span.from, span.to, n, "invalid");
 		return 0;
 	}
-	rc = spool_seal(s->o.spool, now.wall, &span, body, len, &seq);
-	free(body);
-	if (rc != 0)
-		return rc;
-	if (tell_lost)
+	if (in.gap_n)
 		memset(&s->lost, 0, sizeof(s->lost));
-	s->stats.sealed++;
 	hold_back(s, seq, g->class_id, now.mono);
 	return 0;
 }
@@ -371,217 +370,148 @@ seal_group(struct shipper *s, struct group *g, struct clock_pair now)
 	return rc;
 }
 
+static void
+sealing_failed(struct shipper *s, int rc, struct mono now)
+{
+	uint64_t held;
+
+	if (log_limit_ok(&s->log_seal, now, &held))
+		log_error("spool: %s: %" PRIu64 " results, %zu loss runs and "
+		          "%zu revisions wait in memory",
+		          strerror(-rc), s->stats.waiting, s->runs.n,
+		          s->revisions.n);
+}
+
 /* Returns when the next group is due. */
 static struct mono
-seal_due(struct shipper *s, struct clock_pair now, bool all)
+seal_groups(struct shipper *s, struct clock_pair now, bool all)
 {
 	struct mono next = NEVER;
-	uint64_t held;
 
 	for (size_t i = 0; i < s->group_n;) {
 		struct group *g = &s->group[i];
-		int rc = 0;
+		int rc;
 
-		if (!all && mono_diff_ns(g->due, now.mono) > 0) {
-			if (g->due.ns < next.ns)
-				next = g->due;
-			i++;
-			continue;
+		if (all || mono_diff_ns(g->due, now.mono) <= 0) {
+			rc = seal_group(s, g, now);
+			if (rc == 0) {
+				group_remove(s, i);
+				continue;
+			}
+			sealing_failed(s, rc, now.mono);
+			g->due = mono_add_ns(now.mono, RETRY_SEAL_NS);
 		}
-		rc = seal_group(s, g, now);
-		if (rc == 0) {
-			group_remove(s, i);
-			continue;
-		}
-		if (log_limit_ok(&s->log_seal, now.mono, &held))
-			log_error("spool: %s: %" PRIu64
-			          " results wait in memory",
-			          strerror(-rc), s->stats.waiting);
-		g->due = mono_add_ns(now.mono, RETRY_SEAL_NS);
-		if (g->due.ns < next.ns)
-			next = g->due;
+		next = sooner(next, g->due);
 		i++;
 	}
 	return next;
+}
+
+/* A revision must not be stored before its result. */
+static bool
+result_waits(const struct shipper *s, const struct revision *r)
+{
+	for (size_t i = 0; i < s->group_n; i++) {
+		if (s->group[i].class_id == r->class_id &&
+		    s->group[i].start.ns == r->start.ns)
+			return true;
+	}
+	return false;
+}
+
+/* A batch of runs does not wait for its turn, unless there is a backlog: the
+ * spool protects only so many batches that may have been sent. */
+static void
+hurry(struct shipper *s, uint64_t seq)
+{
+	if (s->urgent_n < URGENT_MAX &&
+	    spool_counts(s->o.spool)->batches <= SPOOL_PROTECTED)
+		s->urgent[s->urgent_n++] = seq;
+	s->retry_send.ns = 0; /* others may wait for their hold */
+}
+
+/* The n oldest as one batch. */
+static int
+seal_some(struct shipper *s, struct news *l, size_t n, struct wall now)
+{
+	const struct spool_span span = news_span(l, n);
+	const struct loss_run *run[NEWS_BATCH];
+	const struct revision *revision[NEWS_BATCH];
+	struct batch_input in = {.run = run, .revision = revision};
+	uint64_t seq;
+	int rc;
+
+	if (l == &s->runs)
+		in.run_n = n;
+	else
+		in.revision_n = n;
+	for (size_t i = 0; i < n; i++) {
+		if (l == &s->runs)
+			run[i] = news_run(l, i);
+		else
+			revision[i] = news_revision(l, i);
+	}
+	rc = seal_body(s, &in, &span, now, &seq);
+	if (rc != 0)
+		return rc;
+	if (seq == 0)
+		lose_news(s, n, "not valid");
+	else if (l == &s->runs)
+		hurry(s, seq);
+	news_drop(l, n);
+	return 0;
+}
+
+/* How many of the oldest may be sealed now. */
+static size_t
+may_seal(const struct shipper *s, const struct news *l)
+{
+	const size_t n = news_batch(l);
+
+	for (size_t i = 0; l == &s->revisions && i < n; i++) {
+		if (result_waits(s, news_revision(l, i)))
+			return i;
+	}
+	return n;
+}
+
+/* Returns when to try again; revisions that wait for their result are tried
+ * whenever a group is due. */
+static struct mono
+seal_news(struct shipper *s, struct news *l, struct clock_pair now, bool all)
+{
+	size_t n;
+	int rc;
+
+	if (l->n == 0)
+		return NEVER;
+	if (!all && mono_diff_ns(l->due, now.mono) > 0)
+		return l->due;
+	while ((n = may_seal(s, l)) > 0) {
+		rc = seal_some(s, l, n, now.wall);
+		if (rc != 0) {
+			sealing_failed(s, rc, now.mono);
+			l->due = mono_add_ns(now.mono, RETRY_SEAL_NS);
+			return l->due;
+		}
+	}
+	return NEVER;
+}
+
+/* Returns when something is due next. */
+struct mono
+shipper_seal_due(struct shipper *s, struct clock_pair now, bool all)
+{
+	struct mono next = seal_news(s, &s->runs, now, all);
+
+	next = sooner(next, seal_groups(s, now, all));
+	return sooner(next, seal_news(s, &s->revisions, now, all));
 }
 
 void
 shipper_flush(struct shipper *s, struct clock_pair now)
 {
-	(void)seal_due(s, now, true);
+	(void)shipper_seal_due(s, now, true);
 	s->hold_n = 0;
 	s->retry_send.ns = 0; /* it may have waited for a hold */
-}
-
-/* ---- shipping ---- */
-
-void
-shipper_set_target(struct shipper *s, bool ready, uint32_t window, bool again)
-{
-	if (again || !s->ready) {
-		s->cursor = 0;
-		s->flight_n = 0;
-	}
-	s->ready = ready;
-	s->window = window < SPOOL_PROTECTED ? window : SPOOL_PROTECTED;
-	s->retry_send.ns = 0;
-	s->stats.in_flight = (uint32_t)s->flight_n;
-}
-
-/* 0, -EAGAIN (later), or what spool or encoder said. */
-static int
-send_batch(struct shipper *s, uint64_t seq)
-{
-	struct msg_batch b;
-	int rc = spool_load(s->o.spool, seq, &b);
-
-	if (rc != 0)
-		return rc;
-	rc = s->o.send(s->o.arg, &b);
-	free(b.body);
-	return rc;
-}
-
-static void
-land(struct shipper *s, size_t i)
-{
-	s->flight_n--;
-	memmove(&s->flight[i], &s->flight[i + 1],
-	        (s->flight_n - i) * sizeof(s->flight[0]));
-	s->stats.in_flight = (uint32_t)s->flight_n;
-}
-
-static struct mono
-sooner(struct mono a, struct mono b)
-{
-	return a.ns < b.ns ? a : b;
-}
-
-static struct mono
-send_again(struct shipper *s, struct mono now)
-{
-	struct mono next = NEVER;
-
-	for (size_t i = 0; i < s->flight_n;) {
-		struct flight *f = &s->flight[i];
-		struct mono due = mono_add_ns(f->sent, SHIPPER_RESEND_NS);
-
-		if (mono_diff_ns(due, now) <= 0) {
-			if (send_batch(s, f->seq) == -ENOENT) {
-				land(s, i);
-				continue;
-			}
-			s->stats.resent++;
-			f->sent = now;
-			due = mono_add_ns(now, SHIPPER_RESEND_NS);
-		}
-		next = sooner(next, due);
-		i++;
-	}
-	return next;
-}
-
-/* NEVER when it may go now. */
-static struct mono
-held_until(struct shipper *s, uint64_t seq, struct mono now)
-{
-	while (s->hold_n > 0 && (s->hold[0].seq < seq ||
-	                         mono_diff_ns(s->hold[0].until, now) <= 0)) {
-		s->hold_n--;
-		memmove(&s->hold[0], &s->hold[1],
-		        s->hold_n * sizeof(s->hold[0]));
-	}
-	return s->hold_n > 0 && s->hold[0].seq == seq ? s->hold[0].until
-	                                              : NEVER;
-}
-
-static struct mono
-send_new(struct shipper *s, struct mono now)
-{
-	while (s->flight_n < s->window) {
-		const uint64_t seq = spool_next_unacked(s->o.spool, s->cursor);
-		struct mono until;
-		int rc;
-
-		if (seq == 0)
-			return NEVER;
-		until = held_until(s, seq, now);
-		if (until.ns != NEVER.ns)
-			return until;
-		rc = send_batch(s, seq);
-		if (rc == 0) {
-			s->flight[s->flight_n++] = (struct flight){seq, now};
-			s->stats.sent++;
-		} else if (rc != -ENOENT && rc != -EINVAL) {
-			return mono_add_ns(now, RETRY_SEND_NS);
-		}
-		s->cursor = seq + 1;
-	}
-	return NEVER;
-}
-
-struct mono
-shipper_on_time(struct shipper *s, struct clock_pair now)
-{
-	struct mono next;
-
-	s->now = now.mono;
-	next = seal_due(s, now, false);
-	if (!s->ready)
-		return next;
-	next = sooner(next, send_again(s, now.mono));
-	if (mono_diff_ns(s->retry_send, now.mono) <= 0) {
-		s->retry_send = send_new(s, now.mono);
-		next = sooner(next, s->retry_send);
-		if (s->retry_send.ns == NEVER.ns)
-			s->retry_send = now.mono;
-	}
-	s->stats.in_flight = (uint32_t)s->flight_n;
-	return next;
-}
-
-static void
-count_ack(struct shipper *s, enum ack_status status, uint64_t seq,
-          const char *reason)
-{
-	uint64_t held;
-
-	switch (status) {
-	case ACK_STORED:
-		s->stats.acked++;
-		break;
-	case ACK_DUPLICATE:
-		s->stats.duplicates++;
-		break;
-	case ACK_PUT_ASIDE:
-		s->stats.put_aside++;
-		if (log_limit_ok(&s->log_aside, s->now, &held))
-			log_warn("the controller put batch %" PRIu64
-			         " aside: %s",
-			         seq, reason);
-		break;
-	}
-}
-
-void
-shipper_on_ack(struct shipper *s, const struct msg_batch_ack *a)
-{
-	const struct id16 *ours = spool_id(s->o.spool);
-
-	if (memcmp(&a->spool_id, ours, sizeof(*ours)) != 0)
-		return; /* of a spool that is no more */
-	for (size_t i = 0; i < a->n; i++) {
-		for (size_t j = 0; j < s->flight_n; j++) {
-			if (s->flight[j].seq == a->seq[i]) {
-				land(s, j);
-				count_ack(s, a->status[i], a->seq[i],
-				          a->reason);
-				break;
-			}
-		}
-	}
-	/* A failure is harmless: they are sent again and found doubled. */
-	if (spool_ack(s->o.spool, a->seq, a->n) != 0)
-		log_debug("spool: acks were not kept");
-	s->retry_send.ns = 0;
 }

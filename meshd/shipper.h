@@ -2,6 +2,8 @@
 /*
  * Results on their way from the prober to a controller.
  *
+ *   loss runs ──gathered for 100 ms──▶ sealed, sent before all others
+ *   revisions ──the same, after the result they revise──▶ sealed
  *   results ──collected per (class, interval, epoch)──▶ group
  *   group ──all sessions in, or 300 ms after the last──▶ sealed in the spool
  *   spool ──in order, within the window, spread by a hash──▶ controller
@@ -11,7 +13,8 @@
  * Welcome, another controller, its database back) all that is not
  * acknowledged starts again from the oldest. Results that cannot be sealed
  * (disk full) wait in memory, at most RESULTS_MAX of them; the oldest then
- * give way to a gap record in the next batch.
+ * give way to a gap record in the next batch. Loss runs and revisions that are
+ * too many (meshd/news.h) are only counted.
  *
  * The core of meshd's main thread without sockets or clocks: the caller says
  * what time it is, and calls shipper_on_time() when it is told to.
@@ -21,7 +24,7 @@
 
 #include "lib/base/clock.h"
 #include "lib/bus/msg.h"
-#include "meshd/prober.h"
+#include "meshd/letters.h"
 #include "meshd/spool.h"
 
 #include <stdbool.h>
@@ -52,8 +55,8 @@ void shipper_free(struct shipper *s);
 void shipper_set_roster(struct shipper *s, const struct roster *r,
                         uint32_t self_id);
 
-/* Takes over the letter. */
-void shipper_add(struct shipper *s, struct result_letter *l, struct mono now);
+/* Takes over the letter, of any kind. */
+void shipper_add(struct shipper *s, struct prober_letter *l, struct mono now);
 
 /* Where to ship: may batches be sent, how many at once. Starts again from the
  * oldest when `again`, or when shipping was off. */
@@ -74,7 +77,9 @@ struct shipper_stats {
 	uint64_t sealed;       /* batches */
 	uint64_t sent, resent; /* batches */
 	uint64_t acked, duplicates, put_aside;
-	uint64_t lost_rows; /* could not be sealed */
+	uint64_t lost_rows;       /* could not be sealed */
+	uint64_t runs, revisions; /* letters ever taken */
+	uint64_t lost_news;       /* of both, could not be sealed */
 	uint32_t in_flight;
 };
 const struct shipper_stats *shipper_stats(const struct shipper *s);

@@ -281,7 +281,9 @@ read_gap(struct spool *s, uint64_t seq, const char *reason, struct gap *g)
 		g->rows = (uint64_t)sqlite3_column_int64(q, 0);
 		g->from.ns = sqlite3_column_int64(q, 3);
 		g->to.ns = sqlite3_column_int64(q, 4);
-		(void)snprintf(g->reason, sizeof(g->reason), "%s", reason);
+		/* no rows: loss runs or revisions, no hole in the history */
+		(void)snprintf(g->reason, sizeof(g->reason), "%s%s", reason,
+		               g->rows ? "" : " (no results)");
 		ok = true;
 	}
 	sqlite3_reset(q);

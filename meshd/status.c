@@ -72,6 +72,9 @@ print_shipping(const struct node *n, FILE *out)
 	print_number(out, "results", s->results);
 	print_number(out, "results_waiting", s->waiting);
 	print_number(out, "results_lost", s->lost_rows + c->given_up_rows);
+	print_number(out, "loss_runs", s->runs);
+	print_number(out, "revisions", s->revisions);
+	print_number(out, "loss_runs_lost", s->lost_news);
 	print_number(out, "batches_sealed", s->sealed);
 	print_number(out, "batches_sent", s->sent);
 	print_number(out, "batches_resent", s->resent);

@@ -36,6 +36,10 @@
 #define MSG_RUNS_MAX 16384
 #define MSG_REVISIONS_MAX 16384
 
+/* Instants must lie within 1933..2079: sums of two differences then fit. */
+#define MSG_WALL_MIN (-(INT64_C(1) << 60))
+#define MSG_WALL_MAX ((INT64_C(1) << 62) - (INT64_C(1) << 60))
+
 struct id16 {
 	uint8_t b[ID16_BYTES];
 };

@@ -99,9 +99,8 @@ put_class(Twmesh__Wire__Class *w, const struct roster_class *c)
 	w->dscp = c->dscp;
 	w->size_octets = c->size_octets;
 	/* the lowest rate that decodes to this gap again */
-	w->rate_mpps = c->gap_ns > 0
-	                   ? (uint32_t)(kilosecond_ns / (c->gap_ns + 1)) + 1
-	                   : 0;
+	w->rate_mpps =
+	    c->gap_ns > 0 ? (uint32_t)(kilosecond_ns / (c->gap_ns + 1)) + 1 : 0;
 	w->schedule = c->schedule == SCHEDULE_POISSON
 	                  ? TWMESH__WIRE__SCHEDULE__POISSON
 	                  : TWMESH__WIRE__SCHEDULE__PERIODIC;

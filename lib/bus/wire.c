@@ -41,7 +41,7 @@ get_port(struct wire_get *w, const char *field, uint32_t v, uint16_t *out)
 bool
 get_wall(struct wire_get *w, const char *field, int64_t ns, struct wall *out)
 {
-	if (ns < WIRE_WALL_MIN || ns > WIRE_WALL_MAX)
+	if (ns < MSG_WALL_MIN || ns > MSG_WALL_MAX)
 		return wire_bad(w, field);
 	out->ns = ns;
 	return true;

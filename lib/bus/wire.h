@@ -19,9 +19,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Instants must lie within 1933..2079: sums of two differences then fit. */
-#define WIRE_WALL_MIN (-(INT64_C(1) << 60))
-#define WIRE_WALL_MAX ((INT64_C(1) << 62) - (INT64_C(1) << 60))
 /* Durations: a century in either direction is already absurd. */
 #define WIRE_DURATION_MAX (INT64_C(1) << 61)
 #define WIRE_FLOWS_MAX 64U

@@ -25,6 +25,8 @@ static struct clock_pair now;
 static uint64_t sent[SENT_MAX];
 static size_t sent_n;
 static uint32_t sent_rows[SENT_MAX];
+static size_t sent_runs[SENT_MAX], sent_revisions[SENT_MAX];
+static size_t sent_packets[SENT_MAX];
 static struct gap last_gap;
 static int answer; /* of send() */
 
@@ -42,6 +44,11 @@ on_send(void *arg, const struct msg_batch *b)
 	ck_assert_uint_eq(body.rows, b->rows);
 	if (body.gap_n)
 		last_gap = body.gap[0];
+	sent_runs[sent_n] = body.run_n;
+	sent_revisions[sent_n] = body.revision_n;
+	sent_packets[sent_n] = 0;
+	for (size_t i = 0; i < body.run_n; i++)
+		sent_packets[sent_n] += body.run[i].packet_n;
 	batch_body_clear(&body);
 	sent_rows[sent_n] = b->rows;
 	sent[sent_n++] = b->seq;
@@ -108,7 +115,39 @@ add(uint32_t dst, int interval)
 	l->result.epoch = 3;
 	l->result.start.ns = now.wall.ns + interval * NS_PER_S;
 	l->result.interval_ns = NS_PER_S;
-	shipper_add(shipper, l, now.mono);
+	shipper_add(shipper, (struct prober_letter *)(void *)l, now.mono);
+}
+
+/* News of a run to `dst`, closed with `packets` of evidence or open. */
+static void
+add_run(uint32_t dst, size_t packets)
+{
+	struct run_letter *l = calloc(1, sizeof(*l));
+	struct loss_run *r = &l->run;
+
+	l->kind = LETTER_RUN;
+	r->dst_id = dst;
+	r->class_id = 1;
+	r->run_id = dst;
+	r->revision = 1;
+	r->state = packets ? LOSS_RUN_CLOSED : LOSS_RUN_OPEN;
+	r->lost = r->lost_undet = 3;
+	r->first = r->last = now.wall;
+	r->before.ns = r->after.ns = r->upper_ns = NS_UNKNOWN;
+	r->packet = calloc(packets + 1, sizeof(*r->packet));
+	r->packet_n = packets;
+	shipper_add(shipper, (struct prober_letter *)(void *)l, now.mono);
+}
+
+static void
+add_revision(uint32_t dst, int interval)
+{
+	struct revision_letter *l = calloc(1, sizeof(*l));
+
+	l->kind = LETTER_REVISION;
+	l->revision = (struct revision){
+	    dst, 1, wall_add_ns(now.wall, interval * NS_PER_S), 3, 0, 0};
+	shipper_add(shipper, (struct prober_letter *)(void *)l, now.mono);
 }
 
 /* Turns the clock by `ms` and calls as often as the shipper asks for. */
@@ -364,6 +403,142 @@ START_TEST(more_than_memory_holds_becomes_a_gap)
 }
 END_TEST
 
+START_TEST(runs_are_gathered_for_100_ms)
+{
+	shipper_set_target(shipper, true, 8, true);
+	add_run(2, 0);
+	turn_ms(90);
+	ck_assert_uint_eq(sent_n, 0);
+	for (uint32_t i = 0; i < 1500; i++)
+		add_run(3 + i, 0);
+	turn_ms(20);
+	ck_assert_uint_eq(sent_n, 1); /* they go by the oldest */
+	ck_assert_uint_eq(sent_runs[0], 1501);
+	ck_assert_uint_eq(sent_rows[0], 0);
+	ck_assert_uint_eq(shipper_stats(shipper)->runs, 1501);
+}
+END_TEST
+
+START_TEST(evidence_is_spread_over_batches)
+{
+	size_t packets = 0;
+
+	shipper_set_target(shipper, true, 8, true);
+	for (uint32_t i = 0; i < 250; i++)
+		add_run(2 + i, LOSS_RUN_PACKETS_MAX);
+	turn_ms(110);
+	ck_assert_uint_eq(sent_n, 3); /* 20,000 packets each at most */
+	for (size_t i = 0; i < 3; i++)
+		packets += sent_packets[i];
+	ck_assert_uint_eq(packets, 250 * LOSS_RUN_PACKETS_MAX);
+}
+END_TEST
+
+START_TEST(runs_overtake_results_that_wait_for_their_place)
+{
+	set_roster(3 * NS_PER_S, 2);
+	shipper_set_target(shipper, true, 8, true);
+	add(2, 0);
+	add(3, 0);
+	turn_ms(10);
+	ck_assert_uint_eq(sent_n, 0);
+	add_run(2, 0);
+	turn_ms(110);
+	ck_assert_uint_eq(sent_n, 1);
+	ck_assert_uint_eq(sent_runs[0], 1);
+	ck_assert_uint_eq(sent[0], 2);
+	turn_ms(3000);
+	ck_assert_uint_eq(sent_n, 2); /* and the run is not sent twice */
+	ck_assert_uint_eq(sent[1], 1);
+	ack_one(2, ACK_STORED);
+	ack_one(1, ACK_STORED);
+	turn_ms(20000);
+	ck_assert_uint_eq(sent_n, 2);
+}
+END_TEST
+
+START_TEST(with_a_backlog_runs_have_their_turn)
+{
+	for (int i = 0; i < 70; i++) {
+		add(2, i);
+		add(3, i);
+	}
+	turn_ms(0);
+	add_run(2, 0);
+	turn_ms(110);
+	shipper_set_target(shipper, true, 8, true);
+	turn_ms(0);
+	ck_assert_uint_eq(sent_n, 8);
+	for (uint64_t i = 0; i < 8; i++)
+		ck_assert_uint_eq(sent[i], i + 1);
+}
+END_TEST
+
+START_TEST(a_revision_follows_its_result)
+{
+	shipper_set_target(shipper, true, 8, true);
+	add(2, 0);
+	add_revision(2, 0);
+	turn_ms(200);
+	ck_assert_uint_eq(sent_n, 0); /* the result may have company yet */
+	turn_ms(200);
+	ck_assert_uint_eq(sent_n, 2);
+	ck_assert_uint_eq(sent_rows[0], 1);
+	ck_assert_uint_eq(sent_revisions[1], 1);
+	add_revision(2, -9); /* of a result shipped long ago */
+	turn_ms(110);
+	ck_assert_uint_eq(sent_n, 3);
+}
+END_TEST
+
+START_TEST(on_the_way_out_news_go_at_once)
+{
+	shipper_set_target(shipper, true, 8, true);
+	add(2, 0);
+	add_revision(2, 0);
+	add_run(2, 5);
+	shipper_flush(shipper, now);
+	turn_ms(0);
+	ck_assert_uint_eq(sent_n, 3);
+	ck_assert_uint_eq(sent_runs[0], 1);
+	ck_assert_uint_eq(sent_rows[1], 1);
+	ck_assert_uint_eq(sent_revisions[2], 1);
+}
+END_TEST
+
+START_TEST(a_run_that_no_controller_takes_is_dropped_and_counted)
+{
+	shipper_set_target(shipper, true, 8, true);
+	add_run(0, 0); /* to nobody */
+	turn_ms(110);
+	add_run(2, 0);
+	turn_ms(110);
+	ck_assert_uint_eq(sent_n, 1);
+	ck_assert_uint_eq(shipper_stats(shipper)->lost_news, 1);
+}
+END_TEST
+
+START_TEST(more_runs_than_memory_holds_are_dropped_and_counted)
+{
+	struct rlimit was, tight;
+
+	(void)signal(SIGXFSZ, SIG_IGN);
+	ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &was), 0);
+	tight = was;
+	tight.rlim_cur = 4096;
+	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &tight), 0);
+	for (uint32_t i = 0; i < 1010; i++)
+		add_run(2 + i, LOSS_RUN_PACKETS_MAX);
+	turn_ms(200);
+	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &was), 0);
+	ck_assert_uint_eq(sent_n, 0);
+	ck_assert_uint_eq(shipper_stats(shipper)->lost_news, 10);
+	shipper_set_target(shipper, true, 64, true);
+	turn_ms(6000);
+	ck_assert_uint_eq(sent_n, 10);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -387,6 +562,15 @@ main(void)
 	tcase_add_test(t,
 	               a_full_disk_keeps_results_in_memory_until_it_has_room);
 	tcase_add_test(t, more_than_memory_holds_becomes_a_gap);
+	tcase_add_test(t, runs_are_gathered_for_100_ms);
+	tcase_add_test(t, evidence_is_spread_over_batches);
+	tcase_add_test(t, runs_overtake_results_that_wait_for_their_place);
+	tcase_add_test(t, with_a_backlog_runs_have_their_turn);
+	tcase_add_test(t, a_revision_follows_its_result);
+	tcase_add_test(t, on_the_way_out_news_go_at_once);
+	tcase_add_test(t,
+	               a_run_that_no_controller_takes_is_dropped_and_counted);
+	tcase_add_test(t, more_runs_than_memory_holds_are_dropped_and_counted);
 	suite_add_tcase(s, t);
 	sr = srunner_create(s);
 	srunner_run_all(sr, CK_NORMAL);

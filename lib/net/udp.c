@@ -4,6 +4,7 @@
 #include "lib/base/clock_read.h"
 
 #include <errno.h>
+#include <linux/errqueue.h>
 #include <linux/in6.h>
 #include <netinet/ip.h>
 #include <stdlib.h>
@@ -13,10 +14,10 @@
 
 /* Receive: stamp, that of SO_TIMESTAMPING where a socket has both, PKTINFO (v6
  * is the larger), TTL, TOS, drop counter. */
-#define RX_CONTROL_BYTES                           \
-	(CMSG_SPACE(sizeof(struct timespec)) +     \
-	 CMSG_SPACE(3 * sizeof(struct timespec)) + \
-	 CMSG_SPACE(sizeof(struct in6_pktinfo)) +  \
+#define RX_CONTROL_BYTES                               \
+	(CMSG_SPACE(sizeof(struct timespec)) +         \
+	 CMSG_SPACE(sizeof(struct scm_timestamping)) + \
+	 CMSG_SPACE(sizeof(struct in6_pktinfo)) +      \
 	 2 * CMSG_SPACE(sizeof(int)) + CMSG_SPACE(sizeof(uint32_t)))
 /* Send: PKTINFO and TOS, stamp request and its id. */
 #define TX_CONTROL_BYTES \
@@ -210,11 +211,17 @@ static void
 read_socket_cmsg(const struct cmsghdr *cm, struct udp_packet *p,
                  uint32_t *drops)
 {
+	struct scm_timestamping all;
 	struct timespec ts;
 
 	if (cm->cmsg_type == SO_TIMESTAMPNS && CMSG_GET(cm, &ts)) {
 		p->wall = clock_wall_from_kernel(ts);
 		p->stamp = STAMP_KERNEL;
+	} else if (cm->cmsg_type == SO_TIMESTAMPING && CMSG_GET(cm, &all)) {
+		/* [0] is the stamp above once more, [2] by the NIC's clock */
+		if (all.ts[2].tv_sec || all.ts[2].tv_nsec)
+			p->nic_ns =
+			    all.ts[2].tv_sec * NS_PER_S + all.ts[2].tv_nsec;
 	} else if (cm->cmsg_type == SO_RXQ_OVFL) {
 		(void)CMSG_GET(cm, drops);
 	}
@@ -274,6 +281,7 @@ read_packet(struct mmsghdr *m, struct udp_packet *p, struct clock_pair now,
 	p->group = false;
 	p->wall = now.wall;
 	p->stamp = STAMP_USER;
+	p->nic_ns = NS_UNKNOWN;
 	p->len = m->msg_len;
 	p->truncated = h->msg_flags & MSG_TRUNC;
 	for (struct cmsghdr *cm = CMSG_FIRSTHDR(h); cm;

@@ -53,6 +53,8 @@ struct udp_packet {
 	struct wall wall;  /* kernel's receive stamp (or user space: stamp) */
 	struct mono mono;  /* the same instant, never in the future */
 	enum stamp_source stamp;
+	int64_t nic_ns; /* by the NIC's own clock, or NS_UNKNOWN: never to be
+	                 * compared with any other clock (txstamp.h) */
 	bool truncated; /* longer than the buffer: drop it */
 	bool group;     /* sent to a multicast or broadcast address */
 	size_t len;

@@ -26,7 +26,7 @@ static struct localrefl l;
 static void
 setup(void)
 {
-	(void)strcpy(dir, "/tmp/twmesh-localrefl.XXXXXX");
+	(void)snprintf(dir, sizeof(dir), "/tmp/twmesh-localrefl.XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(dir));
 	(void)snprintf(path, sizeof(path), "%s/s", dir);
 	localrefl_init(&l, path);
@@ -158,8 +158,8 @@ START_TEST(takes_nothing_else_for_an_answer)
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 		ck_assert_msg(!localrefl_read_host_limited(&l, bad[i]), "%s",
 		              bad[i]);
-	for (int i = 0; i < 17; i++)
-		(void)strcat(many, "1 2 3 4\n");
+	for (size_t i = 0; i < 17; i++)
+		(void)snprintf(many + i * 8, sizeof(many) - i * 8, "1 2 3 4\n");
 	ck_assert(!localrefl_read_host_limited(&l, many));
 	ck_assert_uint_eq(l.host_limited_n, 1);
 	ck_assert_int_eq(l.host_limited[0].from.ns, 5);

@@ -164,7 +164,7 @@ flow_book(void *arg, unsigned flow)
 static bool
 is_warmup(const struct session *s)
 {
-	return s->sent < s->p.warmup;
+	return s->tries < s->p.warmup;
 }
 
 void
@@ -205,6 +205,7 @@ session_send_failed(struct session *s, struct clock_pair sched)
 	s->turn = (s->turn + 1) % s->p.flows;
 	if (iv && !is_warmup(s))
 		iv->send_failed++;
+	s->tries++;
 }
 
 /* p was not decided: it is as if it had not been sent. */
@@ -278,7 +279,7 @@ session_sent(struct session *s, unsigned flow, struct clock_pair sched,
 	make_room(s, flow);
 	p = seqwin_push(&f->win);
 	runtrack_sent(&s->runs, flow, p);
-	s->sent++;
+	s->tries++;
 	s->turn = (flow + 1) % s->p.flows;
 	p->t1 = t1;
 	p->t1_wire = t1_wire;

@@ -67,7 +67,7 @@ struct session {
 	uint64_t epoch;
 	struct flow *flow; /* owned: p.flows of them */
 	unsigned turn;     /* flow of the next send */
-	uint64_t sent;     /* over all flows */
+	uint64_t tries;    /* sends, failed ones too, over all flows */
 	struct books books;
 	struct runtrack runs;
 	struct interval_list open, closed;

@@ -440,6 +440,54 @@ START_TEST(skipped_and_failed_slots_are_scheduled_but_not_sent)
 }
 END_TEST
 
+START_TEST(a_flow_that_cannot_be_sent_on_holds_up_no_other)
+{
+	struct session_params p = params();
+	struct session *s;
+
+	p.flows = 3;
+	s = session_new(&p);
+	ck_assert_ptr_nonnull(s);
+	for (unsigned i = 0; i < 9; i++) {
+		const int64_t now = i * 100 * MS;
+
+		ck_assert_uint_eq(session_next_flow(s), i % 3);
+		session_slot(s, at(now));
+		if (i % 3 == 1)
+			session_send_failed(s, at(now));
+		else
+			session_sent(s, i % 3, at(now), at(now), 1);
+	}
+	ck_assert_uint_eq(session_next_seq(s, 0), 3);
+	ck_assert_uint_eq(session_next_seq(s, 1), 0);
+	ck_assert_uint_eq(session_next_seq(s, 2), 3);
+	session_free(s);
+}
+END_TEST
+
+/* A peer that we can never send to does not stay in its warm-up for ever. */
+START_TEST(failed_sends_end_the_warm_up)
+{
+	struct session_params p = params();
+	struct lab l;
+	struct result r;
+
+	p.warmup = 3;
+	lab_open(&l, p);
+	for (unsigned i = 0; i < 10; i++) {
+		session_slot(l.s, at(l.now));
+		session_send_failed(l.s, at(l.now));
+		l.now += 100 * MS;
+	}
+	lab_until(&l, 20 * NS_PER_S);
+	r = lab_take(&l);
+	ck_assert_int_eq(r.v[METRIC_SCHEDULED], 7);
+	ck_assert_int_eq(r.v[METRIC_SEND_FAILED], 7);
+	ck_assert_int_eq(r.v[METRIC_SENT], 0);
+	session_free(l.s);
+}
+END_TEST
+
 START_TEST(an_unaligned_session_is_one_interval_until_the_end)
 {
 	struct session_params p = params();
@@ -1205,6 +1253,8 @@ main(void)
 	tcase_add_test(
 	    t, packets_younger_than_the_timeout_at_the_end_are_not_counted);
 	tcase_add_test(t, skipped_and_failed_slots_are_scheduled_but_not_sent);
+	tcase_add_test(t, a_flow_that_cannot_be_sent_on_holds_up_no_other);
+	tcase_add_test(t, failed_sends_end_the_warm_up);
 	tcase_add_test(t, an_unaligned_session_is_one_interval_until_the_end);
 	tcase_add_test(t,
 	               a_late_reply_is_counted_once_and_the_packet_stays_lost);

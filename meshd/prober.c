@@ -34,13 +34,13 @@
 #define SPIN_NS (50 * NS_PER_US)   /* precise: awake so long before a slot */
 #define SKIP_SLICE 1000            /* missed slots told per probe and turn */
 #define OUTBOX_MAX 4096            /* letters; more wait in our own list */
-#define HELD_MAX 65536U /* 90 MB: the main thread has been dead for long */
+#define HELD_MAX 20000U /* 90 MB: the main thread has been dead for long */
 #define FIFO_PRIORITY 10
 
 /* --- results -------------------------------------------------------------- */
 
 static void
-hold(struct prober *p, struct result_letter *l)
+hold(struct prober *p, struct letter *l)
 {
 	uint64_t more;
 
@@ -49,12 +49,12 @@ hold(struct prober *p, struct result_letter *l)
 			log_error("prober: %u results wait for the main "
 			          "thread: one lost (%" PRIu64 " more)",
 			          HELD_MAX, more);
-		free(l);
+		prober_letter_free(l);
 		return;
 	}
-	l->letter.next = NULL;
-	*p->held.tail = &l->letter;
-	p->held.tail = &l->letter.next;
+	l->next = NULL;
+	*p->held.tail = l;
+	p->held.tail = &l->next;
 	p->held.n++;
 	atomic_fetch_add_explicit(&p->stats.results_held, 1,
 	                          memory_order_relaxed);
@@ -76,8 +76,16 @@ hand_over_held(struct prober *p, size_t outbox_max)
 	}
 }
 
-void
-prober_deliver(struct prober *p, struct probe *pr)
+static void
+hand_over(struct prober *p, struct letter *l)
+{
+	if (p->held.head || mailbox_count(p->results) >= OUTBOX_MAX ||
+	    !mailbox_put(p->results, l))
+		hold(p, l);
+}
+
+static void
+deliver_results(struct prober *p, struct probe *pr)
 {
 	struct result_letter *l;
 	struct result r;
@@ -92,10 +100,54 @@ prober_deliver(struct prober *p, struct probe *pr)
 		l->result = r;
 		atomic_fetch_add_explicit(&p->stats.results, 1,
 		                          memory_order_relaxed);
-		if (p->held.head || mailbox_count(p->results) >= OUTBOX_MAX ||
-		    !mailbox_put(p->results, &l->letter))
-			hold(p, l);
+		hand_over(p, &l->letter);
 	}
+}
+
+static void
+deliver_runs(struct prober *p, struct probe *pr)
+{
+	struct run_letter *l;
+	struct loss_run run;
+
+	while (session_take_run(pr->session, &run)) {
+		l = malloc(sizeof(*l));
+		if (!l) {
+			log_error("prober: no memory for a loss run: lost");
+			loss_run_clear(&run);
+			continue;
+		}
+		run.src = io_source(p, pr, run.first_flow);
+		run.dst = pr->dst;
+		*l = (struct run_letter){.kind = LETTER_RUN, .run = run};
+		hand_over(p, &l->letter);
+	}
+}
+
+static void
+deliver_revisions(struct prober *p, struct probe *pr)
+{
+	struct revision_letter *l;
+	struct revision r;
+
+	while (session_take_revision(pr->session, &r)) {
+		l = malloc(sizeof(*l));
+		if (!l) {
+			log_error("prober: no memory for a revision: lost");
+			continue;
+		}
+		*l = (struct revision_letter){.kind = LETTER_REVISION,
+		                              .revision = r};
+		hand_over(p, &l->letter);
+	}
+}
+
+void
+prober_deliver(struct prober *p, struct probe *pr)
+{
+	deliver_results(p, pr);
+	deliver_runs(p, pr);
+	deliver_revisions(p, pr);
 }
 
 /* --- the loop --------------------------------------------------------------
@@ -124,6 +176,7 @@ each_second(struct prober *p, struct mono now)
 		return;
 	p->last_second = now;
 	clock_test_poll();
+	io_check_stamps(p);
 	p->quality = clock_quality_read(p->opts.clock_error_floor_ns);
 	atomic_store_explicit(&p->stats.clock_synchronised,
 	                      p->quality.synchronised, memory_order_relaxed);

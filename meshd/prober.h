@@ -41,7 +41,7 @@ void plan_free(struct plan *p);
 /* Read by the main thread for heartbeats and status; relaxed counters. */
 struct prober_stats {
 	_Atomic uint64_t sent, send_failed, received, late, unknown, altered,
-	    local_drops, results, results_held;
+	    local_drops, tx_stamps, results, results_held;
 	_Atomic uint32_t sessions;
 	_Atomic int64_t lateness_max_ns; /* of sends; prober_take_lateness() */
 	_Atomic bool clock_synchronised;

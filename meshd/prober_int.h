@@ -19,6 +19,7 @@
 
 #include "lib/base/log.h"
 #include "lib/base/rng.h"
+#include "lib/net/txstamp.h"
 #include "lib/net/udp.h"
 #include "lib/stats/session.h"
 #include "meshd/prober.h"
@@ -32,7 +33,11 @@ struct test_sock {
 	struct probe_class *class_; /* borrowed: its owner */
 	int fd;                     /* owned; -1: could not be opened */
 	int family;
-	uint32_t drops; /* SO_RXQ_OVFL as last told */
+	unsigned flow;
+	uint32_t flow_label; /* IPv6, of all its packets; 0: the kernel's */
+	struct txstamp *tx;  /* owned; NULL: the kernel makes no stamps */
+	bool tx_told;        /* a log line said that none arrive */
+	uint32_t drops;      /* SO_RXQ_OVFL as last told */
 };
 
 struct probe_class {
@@ -63,8 +68,8 @@ struct probe {
 	struct peer *peer;          /* borrowed */
 	uint32_t node_id;
 	struct addr dst;
+	struct addr local; /* where the latest reply came; len 0: none did */
 	uint16_t ssid;
-	unsigned flow; /* of the next packet */
 	bool answered, wanted;
 	bool ending;           /* removed by a plan; out of heap and table */
 	struct mono due;       /* of the next slot */
@@ -72,6 +77,17 @@ struct probe {
 	struct mono heard;     /* last answer, or start */
 	bool sent_any;
 	size_t heap_at, table_at;
+	uint64_t who; /* of its transmit stamps: see struct probe_slot */
+};
+
+/*
+ * Transmit stamps come back after the packet, perhaps after its probe. So they
+ * carry no pointer but the number of a slot and the serial number of who held
+ * it: serial << 32 | slot.
+ */
+struct probe_slot {
+	struct probe *probe; /* borrowed; NULL: free */
+	uint32_t serial;
 };
 
 /* A binary heap by due time. */
@@ -121,6 +137,9 @@ struct prober {
 	                        * to be finished in slices */
 	size_t ending_n, ending_cap;
 	struct probe *hash[PROBE_HASH];
+	struct probe_slot *slot; /* owned array */
+	size_t slot_n, slot_cap; /* used so far */
+	uint32_t serial;         /* of the latest */
 	struct sched sched;
 	uint64_t ssid_used[1024]; /* bits */
 	struct held_list held;
@@ -136,6 +155,8 @@ void table_apply(struct prober *p, const struct plan *plan,
                  struct clock_pair now);
 struct probe *table_find(struct prober *p, const struct probe_class *c,
                          const struct addr *src, uint16_t ssid);
+/* Whose stamp it is; NULL when the probe is gone. */
+struct probe *table_by_who(const struct prober *p, uint64_t who);
 /* Finishes, hands over the results and frees a removed probe. */
 void table_end_some(struct prober *p, struct clock_pair now, size_t max);
 void table_release(struct prober *p);
@@ -152,8 +173,14 @@ void io_slot(struct prober *p, struct probe *pr);
 void io_skip_missed(struct prober *p, struct probe *pr, struct clock_pair now,
                     unsigned max);
 void io_drain(struct prober *p);
+/* Says so once of each socket whose transmit stamps do not arrive. */
+void io_check_stamps(struct prober *p);
+
+/* The address that the probe sends from on the flow, if it can be told. */
+struct addr io_source(struct prober *p, const struct probe *pr, unsigned flow);
 
 /* prober.c */
+/* Hands over all that its session has to tell. */
 void prober_deliver(struct prober *p, struct probe *pr);
 
 #endif

@@ -12,7 +12,14 @@
 #include <unistd.h>
 
 #define TEST_TTL 255
-#define TEST_WANT (TEST_WANT_BITMAP | TEST_WANT_TLVS)
+#define TEST_WANT                                                 \
+	(TEST_WANT_BITMAP | TEST_WANT_COS | TEST_WANT_FOLLOW_UP | \
+	 TEST_WANT_TLVS)
+/* Transmit stamps remembered per socket: at 10,000 packets/s those of 50 ms,
+ * ten times what one drain finds. */
+#define TX_RING 512
+#define TX_EVENTS 256     /* taken at once */
+#define TX_SILENT_MIN 100 /* stamps asked for, and none: say so */
 /* A slot is sent at most one gap late, and within these: the lower one is the
  * noise of waking up, the upper one lies within the grace after which an
  * interval closes. What is later is skipped, never caught up in a burst. */
@@ -38,6 +45,25 @@ sock_of(struct probe_class *c, unsigned flow, int family)
 	return family == AF_INET6 ? &c->v6[flow] : &c->v4[flow];
 }
 
+static void
+sock_close(struct test_sock *t)
+{
+	txstamp_free(t->tx);
+	t->tx = NULL;
+	if (t->fd >= 0)
+		(void)close(t->fd);
+	t->fd = -1;
+}
+
+/* The port that was bound; 0 when it cannot be told. */
+static uint16_t
+bound_port(int fd)
+{
+	struct addr a = {.len = sizeof(a.u)};
+
+	return getsockname(fd, &a.u.sa, &a.len) == 0 ? addr_port(&a) : 0;
+}
+
 static struct addr
 source_of(const struct prober *p, int family)
 {
@@ -61,12 +87,13 @@ port_of(const struct prober *p, const struct probe_class *c, unsigned flow)
 void
 io_open_sock(struct prober *p, struct probe_class *c, unsigned flow, int family)
 {
-	const struct udp_opts o = {.ttl = TEST_TTL, .dscp = c->conf.dscp};
+	const struct udp_opts o = {
+	    .ttl = TEST_TTL, .dscp = c->conf.dscp, .flow_labels = c->flows > 1};
 	struct test_sock *t = sock_of(c, flow, family);
 	struct epoll_event ev = {.events = EPOLLIN, .data.ptr = t};
 	struct addr a = source_of(p, family);
 	char text[ADDR_TEXT_MAX];
-	int fd;
+	int fd, rc = 0;
 
 	if (t->fd >= 0)
 		return;
@@ -84,12 +111,19 @@ io_open_sock(struct prober *p, struct probe_class *c, unsigned flow, int family)
 		          strerror(-fd));
 		return;
 	}
-	*t = (struct test_sock){.class_ = c, .fd = fd, .family = family};
+	*t = (struct test_sock){
+	    .class_ = c, .fd = fd, .family = family, .flow = flow};
+	t->tx = txstamp_new(fd, TXSTAMP_HARDWARE, TX_RING, &rc);
+	if (!t->tx)
+		log_warn("prober: class %s: no transmit stamps: %s; T1 is read "
+		         "before the send",
+		         c->conf.name, strerror(-rc));
+	if (family == AF_INET6 && o.flow_labels)
+		t->flow_label = udp_flow_label(bound_port(fd));
 	if (epoll_ctl(p->epoll_fd, EPOLL_CTL_ADD, fd, &ev) != 0) {
 		log_error("prober: class %s: epoll: %s", c->conf.name,
 		          strerror(errno));
-		(void)close(fd);
-		t->fd = -1;
+		sock_close(t);
 	}
 }
 
@@ -97,12 +131,22 @@ void
 io_close_class(struct probe_class *c)
 {
 	for (unsigned i = 0; i < c->flows; i++) {
-		if (c->v4[i].fd >= 0)
-			(void)close(c->v4[i].fd);
-		if (c->v6[i].fd >= 0)
-			(void)close(c->v6[i].fd);
-		c->v4[i].fd = c->v6[i].fd = -1;
+		sock_close(&c->v4[i]);
+		sock_close(&c->v6[i]);
 	}
+}
+
+struct addr
+io_source(struct prober *p, const struct probe *pr, unsigned flow)
+{
+	const int family = addr_family(&pr->dst);
+	const struct test_sock *t = sock_of(pr->class_, flow, family);
+	struct addr a = pr->local.len ? pr->local : source_of(p, family);
+
+	addr_set_port(&a, t->fd >= 0 ? bound_port(t->fd) : 0);
+	if (addr_is_any(&a))
+		a.len = 0;
+	return a;
 }
 
 /* --- sending ------------------------------------------------------------- */
@@ -187,21 +231,40 @@ send_refused(struct prober *p, const struct probe *pr, int err, struct mono now)
 		         err == EBADF ? "no test socket" : strerror(err), held);
 }
 
+/* Sends it, and asks the kernel when it did. */
+static int
+send_asking(struct test_sock *t, struct udp_send *s, uint64_t who, uint32_t seq,
+            struct mono now)
+{
+	const bool asked = t->tx && txstamp_ask(t->tx, s, now);
+	const int rc = udp_send_one(t->fd, s);
+
+	if (asked && rc == 0)
+		txstamp_sent(t->tx, s, now, who, seq);
+	else if (asked)
+		txstamp_failed(t->tx, s);
+	return rc;
+}
+
 /* 0, or -errno. *t1 is read after everything else is ready. */
 static int
-send_packet(const struct prober *p, const struct probe *pr, int fd,
+send_packet(const struct prober *p, const struct probe *pr, struct test_sock *t,
             struct clock_pair *t1, uint64_t *t1_wire)
 {
 	const size_t size = pr->class_->conf.size_octets;
 	struct test_request req = {
-	    .seq = session_next_seq(pr->session, 0),
+	    .seq = session_next_seq(pr->session, t->flow),
 	    .error_estimate = errest_encode(p->quality, false),
 	    .ssid = pr->ssid,
+	    .dscp = pr->class_->conf.dscp,
 	};
 	uint8_t buf[TEST_BUF_MAX];
-	struct udp_send s = {.dst = pr->dst, .tos = -1, .data = buf};
+	struct udp_send s = {.dst = pr->dst,
+	                     .tos = -1,
+	                     .flow_label = t->flow_label,
+	                     .data = buf};
 
-	if (fd < 0)
+	if (t->fd < 0)
 		return -EBADF;
 	if (size > sizeof(buf) ||
 	    !test_request_encode(&req, test_request_fit(TEST_WANT, size), buf,
@@ -211,7 +274,7 @@ send_packet(const struct prober *p, const struct probe *pr, int fd,
 	*t1 = clock_now();
 	*t1_wire = req.t1 = ntp64_from_wall(t1->wall);
 	test_request_restamp(&req, buf);
-	return udp_send_one(fd, &s);
+	return send_asking(t, &s, pr->who, req.seq, t1->mono);
 }
 
 static void
@@ -226,15 +289,20 @@ note_lateness(struct prober *p, int64_t late_ns)
 static void
 send_slot(struct prober *p, struct probe *pr, struct clock_pair sched)
 {
-	struct probe_class *c = pr->class_;
-	const struct test_sock *t = sock_of(c, pr->flow, addr_family(&pr->dst));
+	const unsigned flow = session_next_flow(pr->session);
+	struct test_sock *t = sock_of(pr->class_, flow, addr_family(&pr->dst));
 	struct clock_pair t1 = sched;
 	uint64_t t1_wire = 0;
 	int rc;
 
 	session_slot(pr->session, sched);
-	rc = send_packet(p, pr, t->fd, &t1, &t1_wire);
-	pr->flow = (pr->flow + 1) % c->flows;
+	rc = send_packet(p, pr, t, &t1, &t1_wire);
+	if (rc == -EINVAL && t->flow_label) {
+		/* some program holds a label for itself alone: then those
+		 * that were not leased are refused; the kernel's own go */
+		t->flow_label = 0;
+		rc = send_packet(p, pr, t, &t1, &t1_wire);
+	}
 	pr->last_sent = t1.mono;
 	pr->sent_any = true;
 	if (!pr->answered)
@@ -245,7 +313,7 @@ send_slot(struct prober *p, struct probe *pr, struct clock_pair sched)
 		send_refused(p, pr, -rc, t1.mono);
 		return;
 	}
-	session_sent(pr->session, 0, sched, t1, t1_wire);
+	session_sent(pr->session, flow, sched, t1, t1_wire);
 	count(&p->stats.sent);
 	note_lateness(p, mono_diff_ns(t1.mono, sched.mono));
 }
@@ -298,14 +366,26 @@ reply_of(const struct prober *p, const struct test_reply *t,
 	    .t3 = t->t3,
 	    .t4 = arrival(p, u),
 	    .t4_is_kernel = u->stamp == STAMP_KERNEL,
+	    .t4_nic_ns = u->nic_ns,
 	    .sender_ttl = t->sender_ttl,
 	    .ttl = u->ttl,
+	    .tos = u->tos,
+	    .fwd_dscp = t->has_cos ? t->fwd_dscp : -1,
+	    .fwd_ecn = t->has_cos ? t->fwd_ecn : -1,
+	    .reply_dscp = !t->has_cos ? -1
+	                  : t->cos_rp ? t->fwd_dscp
+	                              : t->cos_dscp1,
+	    .has_follow_up = t->has_follow_up,
+	    .follow_up = t->follow_up,
+	    .follow_up_seq = t->follow_up_seq,
+	    .follow_up_t3 = t->follow_up_t3,
 	    .sender_error_ns = p->quality.max_error_ns,
 	    .reflector_error_ns = t->error_ns,
 	    .sender_synchronised = p->quality.synchronised,
 	    .reflector_synchronised = t->synchronised,
 	    .has_bitmap = t->has_bitmap,
 	    .stateful = t->bitmap.stateful,
+	    .t2_is_kernel = t->bitmap.t2_is_kernel,
 	    .instance_id = t->bitmap.instance_id,
 	    .bitmap_highest = t->bitmap.highest,
 	    .bitmap = t->bitmap.bitmap,
@@ -328,7 +408,7 @@ take_packet(struct prober *p, struct test_sock *t, const struct udp_packet *u)
 	if (!pr)
 		goto drop;
 	r = reply_of(p, &reply, u);
-	switch (session_reply(pr->session, 0, &r, NULL)) {
+	switch (session_reply(pr->session, t->flow, &r, NULL)) {
 	case REPLY_OK:
 		count(&p->stats.received);
 		break;
@@ -344,6 +424,7 @@ take_packet(struct prober *p, struct test_sock *t, const struct udp_packet *u)
 	case REPLY_N:
 		goto drop;
 	}
+	pr->local = u->local;
 	probe_answered(pr, r.t4.mono);
 	return;
 drop:
@@ -365,6 +446,78 @@ book_drops(struct prober *p, const struct test_sock *t, uint32_t n)
 	}
 }
 
+/* A NIC's stamp is an event of its own; it belongs to the kernel's of the same
+ * packet, which came before it. */
+static void
+join_nic_stamps(struct tx_event *e, int n)
+{
+	for (int i = 0; i < n; i++) {
+		if (e[i].software || e[i].nic_ns == NS_UNKNOWN)
+			continue;
+		for (int k = i - 1; k >= 0; k--) {
+			if (e[k].software && e[k].who == e[i].who &&
+			    e[k].seq == e[i].seq) {
+				e[k].nic_ns = e[i].nic_ns;
+				break;
+			}
+		}
+	}
+}
+
+static void
+take_stamps(struct prober *p, struct test_sock *t)
+{
+	struct tx_event e[TX_EVENTS];
+	int n;
+
+	if (!t->tx)
+		return;
+	do {
+		struct clock_pair now;
+
+		n = txstamp_drain(t->tx, e, TX_EVENTS);
+		if (n == 0)
+			return;
+		now = clock_now();
+		join_nic_stamps(e, n);
+		for (int i = 0; i < n; i++) {
+			struct probe *pr = table_by_who(p, e[i].who);
+			const struct clock_pair t1 = {e[i].wall, e[i].mono};
+
+			if (pr && e[i].software &&
+			    session_tx_stamp(pr->session, t->flow, e[i].seq, t1,
+			                     e[i].nic_ns, now))
+				count(&p->stats.tx_stamps);
+		}
+	} while (n == TX_EVENTS);
+}
+
+void
+io_check_stamps(struct prober *p)
+{
+	for (struct probe_class *c = p->classes; c; c = c->next) {
+		for (unsigned i = 0; i < 2 * c->flows; i++) {
+			struct test_sock *t =
+			    i < c->flows ? &c->v4[i] : &c->v6[i - c->flows];
+			const struct txstamp_stats *s;
+
+			if (!t->tx || t->tx_told)
+				continue;
+			s = txstamp_stats(t->tx);
+			if (s->stamped || s->asked < TX_SILENT_MIN)
+				continue;
+			t->tx_told = true;
+			log_warn("prober: class %s: %" PRIu64
+			         " transmit stamps asked for, and none came; "
+			         "T1 is read before the send",
+			         c->conf.name, s->asked);
+		}
+	}
+}
+
+/* Stamps are looked for after the replies were read and before they are told:
+ * so none is told before the stamp of its request, even if that was sent, and
+ * answered, while we drain. */
 static void
 drain_sock(struct prober *p, struct test_sock *t)
 {
@@ -373,6 +526,7 @@ drain_sock(struct prober *p, struct test_sock *t)
 
 	do {
 		n = udp_rx_batch(t->fd, p->rx, &drops);
+		take_stamps(p, t);
 		for (int i = 0; i < n; i++)
 			take_packet(p, t, udp_rx_packet(p->rx, i));
 	} while (n == UDP_BATCH);

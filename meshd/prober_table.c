@@ -54,6 +54,50 @@ find_planned(struct prober *p, const struct probe_class *c,
 	return NULL;
 }
 
+/* --- whose stamp it is --------------------------------------------------- */
+
+struct probe *
+table_by_who(const struct prober *p, uint64_t who)
+{
+	const size_t at = (uint32_t)who;
+
+	if (at >= p->slot_n || p->slot[at].serial != who >> 32)
+		return NULL;
+	return p->slot[at].probe;
+}
+
+static bool
+slot_take(struct prober *p, struct probe *pr)
+{
+	size_t at = 0;
+
+	/* as many slots as probes at the most: the search ends soon, and
+	 * plans are rare */
+	while (at < p->slot_n && p->slot[at].probe)
+		at++;
+	if (at == p->slot_cap) {
+		const size_t cap = at ? 2 * at : 64;
+		struct probe_slot *more =
+		    reallocarray(p->slot, cap, sizeof(*more));
+
+		if (!more)
+			return false;
+		p->slot = more;
+		p->slot_cap = cap;
+	}
+	if (at == p->slot_n)
+		p->slot_n++;
+	p->slot[at] = (struct probe_slot){pr, ++p->serial};
+	pr->who = (uint64_t)p->serial << 32 | at;
+	return true;
+}
+
+static void
+slot_release(struct prober *p, const struct probe *pr)
+{
+	p->slot[(uint32_t)pr->who].probe = NULL;
+}
+
 /* --- session ids -------------------------------------------------------- */
 
 static uint16_t
@@ -83,7 +127,9 @@ class_same(const struct roster_class *a, const struct roster_class *b)
 	       a->dscp == b->dscp && a->size_octets == b->size_octets &&
 	       a->gap_ns == b->gap_ns && a->schedule == b->schedule &&
 	       a->flows == b->flows && a->interval_ns == b->interval_ns &&
-	       a->loss_timeout_ns == b->loss_timeout_ns;
+	       a->loss_timeout_ns == b->loss_timeout_ns &&
+	       a->detail == b->detail && a->codec == b->codec &&
+	       a->jitter_buffer_ns == b->jitter_buffer_ns;
 }
 
 /* The lowest run of ports that no class holds: the same after a restart. */
@@ -220,9 +266,9 @@ grow(struct probe ***v, size_t *cap, size_t n)
 }
 
 static struct session *
-probe_session(const struct prober *p, const struct roster_class *c,
-              uint32_t node_id)
+probe_session(struct prober *p, const struct probe_class *pc, uint32_t node_id)
 {
+	const struct roster_class *c = &pc->conf;
 	const struct session_params sp = {
 	    .dst_id = node_id,
 	    .class_id = c->class_id,
@@ -231,6 +277,12 @@ probe_session(const struct prober *p, const struct roster_class *c,
 	    .gap_ns = c->gap_ns,
 	    .warmup = WARMUP_PKTS,
 	    .align = true,
+	    .flows = pc->flows,
+	    .detail = c->detail,
+	    .codec = c->codec,
+	    .jitter_buffer_ns = c->jitter_buffer_ns,
+	    .dscp = c->dscp,
+	    .run_seed = rng_u64(&p->rng),
 	};
 	struct session *s = session_new(&sp);
 
@@ -255,14 +307,15 @@ probe_start(struct prober *p, struct probe_class *c, uint32_t node_id,
 	pr->heard = now.mono;
 	pr->due = mono_add_ns(
 	    now.mono, (int64_t)(rng_unit(&p->rng) * (double)c->conf.gap_ns));
-	pr->session = probe_session(p, &c->conf, node_id);
+	pr->session = probe_session(p, c, node_id);
 	pr->peer = peer_get(p, dst);
 	if (!pr->session || !pr->peer ||
 	    !grow(&p->table, &p->table_cap, p->table_n) ||
-	    !sched_push(&p->sched, pr)) {
-		session_free(pr->session);
-		free(pr);
-		return false;
+	    !sched_push(&p->sched, pr))
+		goto fail;
+	if (!slot_take(p, pr)) {
+		sched_remove(&p->sched, pr);
+		goto fail;
 	}
 	pr->ssid = ssid_take(p);
 	pr->table_at = p->table_n;
@@ -275,6 +328,10 @@ probe_start(struct prober *p, struct probe_class *c, uint32_t node_id,
 	for (unsigned i = 0; i < c->flows; i++)
 		io_open_sock(p, c, i, addr_family(dst));
 	return true;
+fail:
+	session_free(pr->session);
+	free(pr);
+	return false;
 }
 
 static void
@@ -291,6 +348,7 @@ static void
 probe_free(struct prober *p, struct probe *pr)
 {
 	hash_remove(p, pr);
+	slot_release(p, pr);
 	p->ssid_used[pr->ssid / 64] &= ~(UINT64_C(1) << (pr->ssid % 64));
 	if (!pr->answered)
 		pr->peer->unanswered--;
@@ -424,5 +482,6 @@ table_release(struct prober *p)
 	peer_drop_unused(p);
 	free(p->table);
 	free(p->ending);
+	free(p->slot);
 	free(p->sched.v);
 }

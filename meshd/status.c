@@ -60,6 +60,7 @@ print_prober(const struct node *n, FILE *out)
 	print_number(out, "packets_unknown", p->unknown);
 	print_number(out, "packets_altered", p->altered);
 	print_number(out, "local_drops", p->local_drops);
+	print_number(out, "tx_stamps", p->tx_stamps);
 	print_number(out, "clock_synchronised", p->clock_synchronised);
 }
 

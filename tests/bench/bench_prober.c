@@ -199,9 +199,12 @@ take_results(struct prober *p, struct cost *c)
 		    &((struct result_letter *)(void *)l)->result;
 
 		next = l->next;
-		c->results++;
-		c->lost += (uint64_t)r->v[METRIC_LOST];
-		free(l);
+		if (((struct prober_letter *)(void *)l)->kind ==
+		    LETTER_RESULT) {
+			c->results++;
+			c->lost += (uint64_t)r->v[METRIC_LOST];
+		}
+		prober_letter_free(l);
 	}
 }
 

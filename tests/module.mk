@@ -2,7 +2,10 @@
 # One Check program per tests/unit/test_MODULE.c, linked with all archives.
 UNIT_SRC := $(wildcard tests/unit/test_*.c)
 UNIT_BIN := $(patsubst %.c,$(B)/%,$(UNIT_SRC))
-TEST_AR := $(B)/emu.a $(B)/reflector.a $(B)/meshd.a $(B)/controller.a $(B)/tools.a $(LIBS)
+# what the unit tests share: the measurement engine's laboratory
+LAB_OBJ := $(patsubst %.c,$(B)/%.o,$(filter-out $(UNIT_SRC),$(wildcard tests/unit/*.c)))
+$(B)/lab.a: $(LAB_OBJ)
+TEST_AR := $(B)/lab.a $(B)/emu.a $(B)/reflector.a $(B)/meshd.a $(B)/controller.a $(B)/tools.a $(LIBS)
 TEST_PKGS := $(ALL_PKGS) $(PKG_event_pthreads)
 
 $(B)/tests/%.o: CPPFLAGS_ALL += $(call sys_cflags,$(PKG_check)) -DTEST_SRCDIR='"$(CURDIR)"'

@@ -105,6 +105,12 @@ answers_database_ok(const struct answers *a)
 	return a->writer_ok && a->reader_ok;
 }
 
+bool
+answers_writer_ok(const struct answers *a)
+{
+	return a->writer_ok;
+}
+
 /* From p to just behind the next `close`, or to the end. */
 static const char *
 skip_behind(const char *p, const char *end, char close)

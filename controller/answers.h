@@ -37,6 +37,9 @@ void answers_free(struct answers *a);
 void answers_database(struct answers *a, bool ok, struct wall since,
                       const char *reason);
 bool answers_database_ok(const struct answers *a);
+/* Can it write, whatever became of our own connection, which is made only by
+ * the first document that somebody asks for? */
+bool answers_writer_ok(const struct answers *a);
 
 /* arg: the SQL function's arguments as text, NULL for SQL NULL; as many as the
  * kind takes (1, 0, 4). */

@@ -194,7 +194,7 @@ post_admin(struct web *w, struct http_call *c)
 	const char *body = http_call_body(c, &len);
 	struct ask *a;
 
-	if (!answers_database_ok(w->answers)) {
+	if (!answers_writer_ok(w->answers)) {
 		http_answer_error(c, 503,
 		                  "the database is away: nothing was changed",
 		                  NO_STORE);

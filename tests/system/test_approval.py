@@ -26,6 +26,15 @@ def approve(mesh, name, *more):
     return fp, mesh.twmesh("node", "approve", fp, name, *more)
 
 
+def test_a_new_controller_takes_orders_before_it_was_asked_anything(mesh):
+    """Nobody has looked at the page yet: an order needs the writer only."""
+    def refused():
+        done = mesh.twmesh("node", "approve", "AAAA-AAAA-AAAA-AAAA", "ams1")
+        assert done.returncode == 1
+        return "asked to join" in done.stderr
+    meshlib.wait_until("the order is judged, not sent away", refused, 10, 0.5)
+
+
 def test_unknown_key_is_pending_and_sees_nothing(mesh):
     mesh.add("ams1")
     fp = mesh["ams1"].fingerprint()

@@ -4,7 +4,8 @@
  *
  *   session.c     life, sending, the passing of time, what is taken out
  *   session_iv.c  intervals, and steps of the clock that cut them
- *   session_rx.c  replies: what one says, and when its delays are final
+ *   session_rx.c  replies: what one says
+ *   session_delay.c  when its delays are final
  *
  * Open intervals form a list, oldest first; there are (loss timeout + 0.5 s) /
  * interval + 2 of them at most. They close at the head, move to the closed
@@ -102,7 +103,18 @@ void step_watch(struct session *s, struct clock_pair at);
 /* No IPDV or jitter across this instant. */
 void flows_cut(struct session *s);
 
-/* session_rx.c */
+/* session_delay.c */
+/* T4 - T1, NS_UNKNOWN when absurd. */
+int64_t delay_raw_ns(const struct pkt *p, struct mono t4, int64_t t4_nic_ns);
+/* By the stamps that p has now. */
+struct sample delay_sample(const struct pkt *p, struct mono t4,
+                           int64_t t4_nic_ns);
+/* p was received: its delays wait for the true T3 where it may come. */
+void delay_hold(struct session *s, unsigned flow, struct pkt *p,
+                const struct session_reply *r);
+/* The true T3 that r tells of an earlier reply. */
+void delay_follow_up(struct session *s, unsigned flow,
+                     const struct session_reply *r);
 /* Makes the delays of what waits final, oldest first, until `iv` has none. */
 void settle_interval(struct session *s, const struct interval *iv);
 

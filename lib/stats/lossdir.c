@@ -334,10 +334,18 @@ start_anew(struct lossdir *d, struct lossbook *b,
 		}
 	}
 	forget_evicted(b);
+	d->lives++;
 	d->valid = true;
 	d->instance_id = r->instance_id;
 	d->floor = r->highest - 63U +
 	           (uint32_t)__builtin_clzll((unsigned long long)r->bitmap);
+}
+
+bool
+lossdir_is_straggler(const struct lossdir *d, uint64_t instance_id)
+{
+	return d->valid && d->has_old && instance_id == d->old_instance_id &&
+	       instance_id != d->instance_id;
 }
 
 void
@@ -347,8 +355,7 @@ lossdir_learn(struct lossdir *d, struct lossbook *b,
 	const bool same = d->valid && d->instance_id == r->instance_id;
 	const int32_t ahead = d->valid ? seq_diff(r->highest, d->highest) : 1;
 
-	if (d->valid && !same && d->has_old &&
-	    r->instance_id == d->old_instance_id) {
+	if (lossdir_is_straggler(d, r->instance_id)) {
 		learn_bits(d, b, r, false); /* a straggler's facts stand */
 		return;
 	}
@@ -439,6 +446,7 @@ lossdir_count(struct lossdir *d, struct lossbook *b, uint32_t seq,
 		if (d->counted)
 			mark_restart(b, d->seq, seq);
 		forget_evicted(b);
+		d->lives++;
 		d->counted = true;
 	} else if (ds <= 0) {
 		return; /* overtaken: the gap it lies in is decided */

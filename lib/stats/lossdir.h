@@ -44,6 +44,7 @@ struct lossdir {
 	uint32_t highest;  /* of the latest reply, by it */
 	uint32_t distinct; /* packets received by then, without copies */
 	uint32_t floor;    /* first packet this instance is known to have */
+	uint32_t lives;    /* times it began, as far as was seen */
 	bool has_old;
 	uint64_t old_instance_id; /* before the restart: stragglers */
 	/* foreign reflectors: the last reply that came in order */
@@ -77,6 +78,8 @@ void lossdir_count(struct lossdir *d, struct lossbook *b, uint32_t seq,
                    uint32_t rseq);
 /* The reflector answers without state: what was known is void. */
 void lossdir_forget(struct lossdir *d, struct lossbook *b);
+/* Is it of the life of the reflector before this one? */
+bool lossdir_is_straggler(const struct lossdir *d, uint64_t instance_id);
 /* p is about to leave the window. */
 void lossdir_evict(const struct lossdir *d, struct lossbook *b, struct pkt *p);
 

@@ -56,9 +56,9 @@ struct flow {
 	unsigned held_at, held_n;
 	bool no_pred;           /* the next packet has no predecessor */
 	int fwd_hops, bwd_hops; /* last seen; -1: none yet */
-	bool copies_known; /* the reflector's count of copies, as last told: */
-	uint64_t copies_instance;
-	uint32_t copies;
+	/* Of the reflector's life that lossdir counted as `lives`: */
+	uint32_t lives;
+	uint32_t copies; /* its count of copies, as last told */
 	struct lossbook book;
 };
 

@@ -35,6 +35,45 @@ count_copy(struct session *s, const struct pkt *p, struct wall at)
 		++*n;
 }
 
+/* Copies made on the way there, by the reflector's own count: right even when
+ * the answers to them are lost. It begins at 0 with the session. */
+static void
+count_fwd_copies(struct session *s, struct flow *f, const struct pkt *p,
+                 const struct session_reply *r)
+{
+	struct interval *iv = p->iv ? p->iv : interval_at(s, r->t4.wall);
+	const int32_t more = (int32_t)(r->bitmap_duplicates - f->copies);
+
+	if (more <= 0 || lossdir_is_straggler(&f->dir, r->instance_id))
+		return; /* none, or overtaken by a later reply */
+	if (iv && p->counted)
+		iv->fwd.duplicates += (uint32_t)more;
+	f->copies = r->bitmap_duplicates;
+}
+
+/* The reflector began anew: so did its numbers. */
+static void
+watch_life(struct flow *f)
+{
+	if (f->lives == f->dir.lives)
+		return;
+	f->lives = f->dir.lives;
+	f->copies = 0;
+	reorder_cut(&f->back);
+}
+
+/* The order of replies on the way back. */
+static uint32_t
+arrive_back(struct flow *f, const struct session_reply *r)
+{
+	const uint64_t n = f->back.n;
+
+	if (!r->has_bitmap || !lossdir_is_straggler(&f->dir, r->instance_id))
+		return reorder_arrive(&f->back, r->reflector_seq);
+	/* every reply of the new life overtook it */
+	return n < REORDER_RING ? (uint32_t)n : REORDER_RING;
+}
+
 /* A further reply: the same number of the reflector was copied on the way
  * back; another one is the answer to a copy of the packet. */
 static void
@@ -51,30 +90,9 @@ count_copy_direction(struct session *s, struct flow *f, struct pkt *p,
 		return;
 	}
 	p->rseq_copy = r->reflector_seq;
-	(void)reorder_arrive(&f->back, r->reflector_seq);
+	(void)arrive_back(f, r);
 	if (iv && s->counting && !r->has_bitmap)
 		iv->fwd.duplicates++;
-}
-
-/* Copies made on the way there, by the reflector's own count: right even when
- * the answers to them are lost. */
-static void
-count_fwd_copies(struct session *s, struct flow *f, const struct pkt *p,
-                 const struct session_reply *r)
-{
-	struct interval *iv = p->iv ? p->iv : interval_at(s, r->t4.wall);
-	const bool same =
-	    f->copies_known && f->copies_instance == r->instance_id;
-	const int32_t more =
-	    same ? (int32_t)(r->bitmap_duplicates - f->copies) : 0;
-
-	if (more < 0)
-		return; /* overtaken by a later reply */
-	if (iv && p->counted && more > 0)
-		iv->fwd.duplicates += (uint32_t)more;
-	f->copies_known = true;
-	f->copies_instance = r->instance_id;
-	f->copies = r->bitmap_duplicates;
 }
 
 static void
@@ -177,7 +195,7 @@ book_order(struct session *s, struct flow *f, const struct pkt *p,
            const struct session_reply *r)
 {
 	const uint32_t round = reorder_arrive(&f->round, p->seq);
-	const uint32_t back = reorder_arrive(&f->back, r->reflector_seq);
+	const uint32_t back = arrive_back(f, r);
 	struct interval *iv = p->iv;
 
 	if (!iv)
@@ -198,7 +216,7 @@ book_order(struct session *s, struct flow *f, const struct pkt *p,
 
 static void
 learn_direction(struct session *s, struct flow *f, const struct pkt *p,
-                const struct session_reply *r, bool first)
+                const struct session_reply *r)
 {
 	const struct lossdir_report report = {
 	    .instance_id = r->instance_id,
@@ -211,13 +229,15 @@ learn_direction(struct session *s, struct flow *f, const struct pkt *p,
 	    r->bitmap_received >= r->bitmap_duplicates &&
 	    lossdir_plausible(&report, &f->win, r->seq)) {
 		lossdir_learn(&f->dir, &f->book, &report);
+		watch_life(f);
 		count_fwd_copies(s, f, p, r);
 		return;
 	}
 	if (s->counting && !r->has_bitmap) {
-		if (first)
+		if (!p->has_rseq)
 			lossdir_count(&f->dir, &f->book, r->seq,
 			              r->reflector_seq);
+		watch_life(f);
 		return;
 	}
 	lossdir_forget(&f->dir, &f->book);
@@ -313,7 +333,6 @@ session_reply(struct session *s, unsigned flow, const struct session_reply *r,
 {
 	struct flow *f = flow < s->p.flows ? &s->flow[flow] : NULL;
 	struct pkt *p = f ? seqwin_find(&f->win, r->seq) : NULL;
-	enum reply_verdict v;
 
 	if (!p || p->state == PKT_NONE)
 		return REPLY_UNKNOWN;
@@ -324,13 +343,11 @@ session_reply(struct session *s, unsigned flow, const struct session_reply *r,
 	step_watch(s, r->t4);
 	s->answered = true;
 	delay_follow_up(s, flow, r);
-	if (p->state == PKT_RECEIVED) {
-		count_copy(s, p, r->t4.wall);
-		count_copy_direction(s, f, p, r);
-		v = REPLY_DUPLICATE;
-	} else {
-		v = answer(s, flow, p, r, out);
-	}
-	learn_direction(s, f, p, r, v != REPLY_DUPLICATE);
-	return v;
+	/* before it is booked: the reflector may have begun anew */
+	learn_direction(s, f, p, r);
+	if (p->state != PKT_RECEIVED)
+		return answer(s, flow, p, r, out);
+	count_copy(s, p, r->t4.wall);
+	count_copy_direction(s, f, p, r);
+	return REPLY_DUPLICATE;
 }

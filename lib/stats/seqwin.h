@@ -51,6 +51,8 @@ struct pkt {
 	int64_t fwd_ns, bwd_ns; /* when settled; NS_UNKNOWN */
 	/* Of the first reply, and the reflector's number of a copy's: */
 	uint32_t rseq, rseq_copy;
+	uint32_t arrival; /* rank of its arrival at the reflector, without
+	                   * copies, from 1; 0 unknown */
 	int16_t sender_ttl, ttl, tos; /* -1 */
 	struct wall t2, t3, t4;
 };

@@ -74,11 +74,63 @@ arrive_back(struct flow *f, const struct session_reply *r)
 	return n < REORDER_RING ? (uint32_t)n : REORDER_RING;
 }
 
+static void
+book_extent(uint32_t *n, uint32_t *most, uint32_t extent)
+{
+	++*n;
+	if (extent > *most)
+		*most = extent;
+}
+
+/* Packets that the reflector had received by then, copies apart. */
+static uint32_t
+distinct(const struct session_reply *r)
+{
+	return r->bitmap_received - r->bitmap_duplicates;
+}
+
+/* How far back at the reflector the first packet with a larger number was: by
+ * the ranks of those whose replies came, and at least as far as its bitmap
+ * shows. */
+static uint32_t
+fwd_extent(const struct flow *f, const struct session_reply *r)
+{
+	const uint32_t behind = r->bitmap_highest - r->seq;
+	const uint32_t far = behind < LOSSDIR_BITS ? behind : LOSSDIR_BITS - 1;
+	uint32_t shown = 0, most = 1;
+
+	for (uint32_t i = 0; i < far; i++) { /* packet highest - i */
+		const struct pkt *q;
+
+		if (!(r->bitmap >> i & 1))
+			continue;
+		shown++;
+		q = seqwin_find(&f->win, r->bitmap_highest - i);
+		if (q && q->arrival && distinct(r) - q->arrival > most &&
+		    distinct(r) - q->arrival <= INT32_MAX)
+			most = distinct(r) - q->arrival;
+	}
+	return shown > most ? shown : most;
+}
+
+/* The reply to the first arrival of p at the reflector: it was overtaken on
+ * the way there when a later one had been received by then. */
+static void
+book_fwd_order(struct flow *f, struct pkt *p, const struct session_reply *r)
+{
+	struct interval *iv = p->iv;
+
+	p->arrival = distinct(r);
+	if (iv && seq_diff(r->bitmap_highest, r->seq) > 0)
+		book_extent(&iv->fwd.reordered, &iv->fwd.extent,
+		            fwd_extent(f, r));
+}
+
 /* A further reply: the same number of the reflector was copied on the way
  * back; another one is the answer to a copy of the packet. */
 static void
 count_copy_direction(struct session *s, struct flow *f, struct pkt *p,
-                     const struct session_reply *r)
+                     const struct session_reply *r, bool tells)
 {
 	struct interval *iv = p->iv ? p->iv : interval_at(s, r->t4.wall);
 
@@ -91,6 +143,8 @@ count_copy_direction(struct session *s, struct flow *f, struct pkt *p,
 	}
 	p->rseq_copy = r->reflector_seq;
 	(void)arrive_back(f, r);
+	if (tells && !r->duplicate && p->state == PKT_RECEIVED)
+		book_fwd_order(f, p, r); /* the copy's answer came first */
 	if (iv && s->counting && !r->has_bitmap)
 		iv->fwd.duplicates++;
 }
@@ -157,64 +211,31 @@ book_stamps(struct interval *iv, const struct pkt *p,
 		iv->flags |= RESULT_HOST_LIMITED;
 }
 
-/* --- order -----------------------------------------------------------------
- */
-
+/* First copies only. */
 static void
-book_extent(uint32_t *n, uint32_t *most, uint32_t extent)
-{
-	++*n;
-	if (extent > *most)
-		*most = extent;
-}
-
-/* How far back at the reflector the first packet with a larger number was; at
- * least as far as its bitmap shows. */
-static uint32_t
-fwd_extent(const struct flow *f, const struct session_reply *r)
-{
-	const uint32_t behind = r->bitmap_highest - r->seq;
-	uint32_t extent = 0;
-
-	for (uint32_t i = 1; i <= behind && i < LOSSDIR_BITS; i++) {
-		const struct pkt *q = seqwin_find(&f->win, r->seq + i);
-
-		extent +=
-		    r->bitmap >> (behind - i) & 1 && behind < LOSSDIR_BITS;
-		if (q && q->has_rseq &&
-		    (int32_t)(r->reflector_seq - q->rseq) > (int32_t)extent)
-			extent = r->reflector_seq - q->rseq;
-	}
-	return extent ? extent : 1;
-}
-
-/* First copies only. On the way there a packet is reordered when the reflector
- * had seen a later one by then. */
-static void
-book_order(struct session *s, struct flow *f, const struct pkt *p,
-           const struct session_reply *r)
+book_order(struct session *s, struct flow *f, struct pkt *p,
+           const struct session_reply *r, bool tells)
 {
 	const uint32_t round = reorder_arrive(&f->round, p->seq);
 	const uint32_t back = arrive_back(f, r);
 	struct interval *iv = p->iv;
 
+	if (tells && !r->duplicate)
+		book_fwd_order(f, p, r);
 	if (!iv)
 		return;
 	if (round)
 		book_extent(&iv->reordered, &iv->extent, round);
-	iv->counts |= (r->has_bitmap && r->stateful) || s->counting;
+	iv->counts |= tells || s->counting;
 	if (back)
 		book_extent(&iv->bwd.reordered, &iv->bwd.extent, back);
-	if (r->has_bitmap && r->stateful && !r->duplicate &&
-	    seq_diff(r->bitmap_highest, r->seq) > 0)
-		book_extent(&iv->fwd.reordered, &iv->fwd.extent,
-		            fwd_extent(f, r));
 }
 
 /* --- replies ----------------------------------------------------------------
  */
 
-static void
+/* True when it tells of all it received, in a way that can be true. */
+static bool
 learn_direction(struct session *s, struct flow *f, const struct pkt *p,
                 const struct session_reply *r)
 {
@@ -222,7 +243,7 @@ learn_direction(struct session *s, struct flow *f, const struct pkt *p,
 	    .instance_id = r->instance_id,
 	    .bitmap = r->bitmap,
 	    .highest = r->bitmap_highest,
-	    .distinct = r->bitmap_received - r->bitmap_duplicates,
+	    .distinct = distinct(r),
 	};
 
 	if (r->has_bitmap && r->stateful &&
@@ -231,18 +252,19 @@ learn_direction(struct session *s, struct flow *f, const struct pkt *p,
 		lossdir_learn(&f->dir, &f->book, &report);
 		watch_life(f);
 		count_fwd_copies(s, f, p, r);
-		return;
+		return true;
 	}
 	if (s->counting && !r->has_bitmap) {
 		if (!p->has_rseq)
 			lossdir_count(&f->dir, &f->book, r->seq,
 			              r->reflector_seq);
 		watch_life(f);
-		return;
+		return false;
 	}
 	lossdir_forget(&f->dir, &f->book);
 	if (p->iv)
 		p->iv->flags |= RESULT_STATELESS;
+	return false;
 }
 
 static void
@@ -282,7 +304,7 @@ book_received(struct session *s, unsigned flow, struct pkt *p,
 /* A reply to a packet that waits for one, or that was given up. */
 static enum reply_verdict
 answer(struct session *s, unsigned flow, struct pkt *p,
-       const struct session_reply *r, struct sample *out)
+       const struct session_reply *r, bool tells, struct sample *out)
 {
 	const int64_t raw = delay_raw_ns(p, r->t4.mono, r->t4_nic_ns);
 	const bool given_up = p->state == PKT_LOST;
@@ -293,7 +315,7 @@ answer(struct session *s, unsigned flow, struct pkt *p,
 	    (given_up && p->counted && !p->iv)) {
 		if (p->late) {
 			count_copy(s, p, r->t4.wall);
-			count_copy_direction(s, f, p, r);
+			count_copy_direction(s, f, p, r, tells);
 			return REPLY_DUPLICATE;
 		}
 		p->late = true;
@@ -311,7 +333,7 @@ answer(struct session *s, unsigned flow, struct pkt *p,
 	m = delay_sample(p, r->t4.mono, r->t4_nic_ns);
 	if (p->iv)
 		book_received(s, flow, p, r, &m);
-	book_order(s, f, p, r);
+	book_order(s, f, p, r, tells);
 	delay_hold(s, flow, p, r);
 	if (out)
 		*out = m;
@@ -333,6 +355,7 @@ session_reply(struct session *s, unsigned flow, const struct session_reply *r,
 {
 	struct flow *f = flow < s->p.flows ? &s->flow[flow] : NULL;
 	struct pkt *p = f ? seqwin_find(&f->win, r->seq) : NULL;
+	bool tells;
 
 	if (!p || p->state == PKT_NONE)
 		return REPLY_UNKNOWN;
@@ -344,10 +367,10 @@ session_reply(struct session *s, unsigned flow, const struct session_reply *r,
 	s->answered = true;
 	delay_follow_up(s, flow, r);
 	/* before it is booked: the reflector may have begun anew */
-	learn_direction(s, f, p, r);
+	tells = learn_direction(s, f, p, r);
 	if (p->state != PKT_RECEIVED)
-		return answer(s, flow, p, r, out);
+		return answer(s, flow, p, r, tells, out);
 	count_copy(s, p, r->t4.wall);
-	count_copy_direction(s, f, p, r);
+	count_copy_direction(s, f, p, r, tells);
 	return REPLY_DUPLICATE;
 }

@@ -235,6 +235,7 @@ make_room(struct session *s, unsigned flow)
 
 	if (!p)
 		return;
+	delay_evict(s, flow, p);
 	/* SENT only in a burst above the rate: our own limit */
 	take_out(p, flow, RESULT_HOST_LIMITED | RESULT_PARTIAL);
 	lossdir_evict(&f->dir, &f->book, p);

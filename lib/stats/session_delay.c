@@ -189,24 +189,66 @@ settle_interval(struct session *s, const struct interval *iv)
 	}
 }
 
+/* Gives p the T3 that was told, when it can be: it left after T3 was read, and
+ * before it arrived. */
+static bool
+correct(struct pkt *p, struct held *h, struct wall t3)
+{
+	const int64_t raw = delay_raw_ns(p, h->t4, h->t4_nic_ns);
+	const int64_t moved = delay_ns(t3.ns, p->t3.ns);
+
+	if (h->corrected || moved == NS_UNKNOWN || moved < 0 ||
+	    raw == NS_UNKNOWN || delay_ns(t3.ns, p->t2.ns) > raw)
+		return false;
+	p->t3 = t3;
+	h->corrected = true;
+	return true;
+}
+
+static void
+settle_corrected(struct session *s, unsigned flow)
+{
+	const struct flow *f = &s->flow[flow];
+
+	while (f->held_n > 0 && f->held[f->held_at].corrected)
+		settle_oldest(s, flow);
+}
+
 void
 delay_hold(struct session *s, unsigned flow, struct pkt *p,
            const struct session_reply *r)
 {
 	struct flow *f = &s->flow[flow];
+	struct held *h;
 
 	if (f->held_n == HELD_MAX)
 		settle_oldest(s, flow);
-	f->held[(f->held_at + f->held_n++) % HELD_MAX] =
-	    (struct held){.seq = p->seq,
-	                  .rseq = r->reflector_seq,
-	                  .t4 = r->t4.mono,
-	                  .t4_nic_ns = r->t4_nic_ns};
+	h = &f->held[(f->held_at + f->held_n++) % HELD_MAX];
+	*h = (struct held){.seq = p->seq,
+	                   .rseq = r->reflector_seq,
+	                   .t4 = r->t4.mono,
+	                   .t4_nic_ns = r->t4_nic_ns};
 	if (p->iv)
 		p->iv->held++;
-	if (r->has_follow_up)
-		return; /* the next reply tells */
-	while (f->held_n > 0)
+	if (!r->has_follow_up) {
+		while (f->held_n > 0)
+			settle_oldest(s, flow);
+		return;
+	}
+	/* the next reply tells, unless it overtook this one */
+	for (unsigned i = 0; i < HELD_MAX; i++) {
+		if (f->told[i].valid && f->told[i].rseq == h->rseq &&
+		    correct(p, h, f->told[i].t3))
+			f->told[i].valid = false;
+	}
+	settle_corrected(s, flow);
+}
+
+void
+delay_evict(struct session *s, unsigned flow, const struct pkt *p)
+{
+	while (p->state == PKT_RECEIVED && !p->settled &&
+	       s->flow[flow].held_n > 0)
 		settle_oldest(s, flow);
 }
 
@@ -216,21 +258,18 @@ delay_follow_up(struct session *s, unsigned flow, const struct session_reply *r)
 {
 	struct flow *f = &s->flow[flow];
 
-	if (!r->follow_up)
+	if (!r->follow_up || r->follow_up_seq == r->reflector_seq)
 		return;
 	for (unsigned i = 0; i < f->held_n; i++) {
 		struct held *h = &f->held[(f->held_at + i) % HELD_MAX];
 		struct pkt *p = seqwin_find(&f->win, h->seq);
 
-		if (h->rseq != r->follow_up_seq || !p || h->corrected)
+		if (h->rseq != r->follow_up_seq || !p)
 			continue;
-		/* It left after T3 was read, and before it arrived. */
-		if (r->follow_up_t3.ns < p->t3.ns ||
-		    r->follow_up_t3.ns - p->t3.ns > NS_PER_S)
-			break;
-		p->t3 = r->follow_up_t3;
-		h->corrected = true;
+		(void)correct(p, h, r->follow_up_t3);
+		settle_corrected(s, flow);
+		return;
 	}
-	while (f->held_n > 0 && f->held[f->held_at].corrected)
-		settle_oldest(s, flow);
+	f->told[f->told_at++ % HELD_MAX] =
+	    (struct told){true, r->follow_up_seq, r->follow_up_t3};
 }

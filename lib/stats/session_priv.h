@@ -47,6 +47,13 @@ struct held {
 	bool corrected;
 };
 
+/* A true T3 whose reply has not come yet. */
+struct told {
+	bool valid;
+	uint32_t rseq;
+	struct wall t3;
+};
+
 struct flow {
 	struct seqwin win;
 	struct lossdir dir;
@@ -54,6 +61,8 @@ struct flow {
 	struct jitter fwd_jitter, bwd_jitter;
 	struct held held[HELD_MAX]; /* ring, in order of arrival */
 	unsigned held_at, held_n;
+	struct told told[HELD_MAX]; /* ring, the latest ones */
+	unsigned told_at;
 	bool no_pred;           /* the next packet has no predecessor */
 	int fwd_hops, bwd_hops; /* last seen; -1: none yet */
 	/* Of the reflector's life that lossdir counted as `lives`: */
@@ -115,6 +124,8 @@ void delay_hold(struct session *s, unsigned flow, struct pkt *p,
 /* The true T3 that r tells of an earlier reply. */
 void delay_follow_up(struct session *s, unsigned flow,
                      const struct session_reply *r);
+/* p is about to leave the window: its delays wait no longer. */
+void delay_evict(struct session *s, unsigned flow, const struct pkt *p);
 /* Makes the delays of what waits final, oldest first, until `iv` has none. */
 void settle_interval(struct session *s, const struct interval *iv);
 

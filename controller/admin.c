@@ -138,6 +138,56 @@ read_remove(struct reader *r, char *name)
 	return only_known(r, known) && get_name(r, "name", true, name);
 }
 
+static bool
+get_int(struct reader *r, const char *key, int64_t min, int64_t max,
+        int64_t *out)
+{
+	json_t *v = json_object_get(r->doc, key);
+
+	if (!json_is_integer(v) || json_integer_value(v) < min ||
+	    json_integer_value(v) > max)
+		return fail(r, "%s: expected an integer from %lld to %lld", key,
+		            (long long)min, (long long)max);
+	*out = json_integer_value(v);
+	return true;
+}
+
+static bool
+read_token_create(struct reader *r, struct ask_token *out)
+{
+	static const char *const known[] = {"uses", "expires_s", NULL};
+
+	return only_known(r, known) &&
+	       get_int(r, "uses", 1, TOKEN_USES_MAX, &out->uses) &&
+	       get_int(r, "expires_s", 1, TOKEN_EXPIRES_MAX_S, &out->expires_s);
+}
+
+static bool
+read_token_revoke(struct reader *r, struct ask_token *out)
+{
+	static const char *const known[] = {"token_id", NULL};
+
+	return only_known(r, known) &&
+	       get_int(r, "token_id", 1, INT32_MAX, &out->token_id);
+}
+
+static bool
+read_ask(struct reader *r, struct ask *a)
+{
+	switch ((int)a->kind) {
+	case ASK_APPROVE:
+		return read_approve(r, &a->u.approve);
+	case ASK_REMOVE:
+		return read_remove(r, a->u.remove.name);
+	case ASK_TOKEN_CREATE:
+		return read_token_create(r, &a->u.token);
+	case ASK_TOKEN_REVOKE:
+		return read_token_revoke(r, &a->u.token);
+	default:
+		return fail(r, "nothing that can be asked for");
+	}
+}
+
 struct ask *
 admin_parse(enum ask_kind kind, const char *body, size_t len, char *err,
             size_t err_size)
@@ -158,8 +208,7 @@ admin_parse(enum ask_kind kind, const char *body, size_t len, char *err,
 	else if (!json_is_object(r.doc))
 		(void)fail(&r, "expected a JSON object");
 	else
-		ok = kind == ASK_APPROVE ? read_approve(&r, &a->u.approve)
-		                         : read_remove(&r, a->u.remove.name);
+		ok = read_ask(&r, a);
 	json_decref(r.doc);
 	if (ok)
 		return a;
@@ -171,15 +220,27 @@ struct blob *
 admin_answer(enum ask_kind kind, const struct tell *t)
 {
 	char json[256];
+	struct blob *b;
 	int n;
 
-	/* Names are [a-z0-9-]: nothing to escape. */
+	/* Names are [a-z0-9-], keys base32: nothing to escape. */
 	if (kind == ASK_APPROVE)
 		n = snprintf(json, sizeof(json),
 		             "{\"node\":\"%s\",\"node_id\":%u}\n",
 		             t->u.admin.name, t->u.admin.node_id);
+	else if (kind == ASK_TOKEN_CREATE)
+		n = snprintf(json, sizeof(json),
+		             "{\"token_id\":%lld,\"token\":\"%s\",\"uses\":"
+		             "%lld,\"expires_at\":\"%s\"}\n",
+		             (long long)t->u.admin.token_id, t->u.admin.secret,
+		             (long long)t->u.admin.uses, t->u.admin.expires_at);
+	else if (kind == ASK_TOKEN_REVOKE)
+		n = snprintf(json, sizeof(json), "{\"revoked\":%lld}\n",
+		             (long long)t->u.admin.token_id);
 	else
 		n = snprintf(json, sizeof(json), "{\"removed\":\"%s\"}\n",
 		             t->u.admin.name);
-	return n > 0 ? blob_new(json, (size_t)n) : NULL;
+	b = n > 0 ? blob_new(json, (size_t)n) : NULL;
+	explicit_bzero(json, sizeof(json));
+	return b;
 }

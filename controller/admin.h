@@ -12,7 +12,7 @@
 #include <stddef.h>
 
 /* A new letter (the caller's), or NULL and one line in err saying what was
- * expected and what was found. kind: ASK_APPROVE or ASK_REMOVE. */
+ * expected and what was found. kind: what web asks. */
 struct ask *admin_parse(enum ask_kind kind, const char *body, size_t len,
                         char *err, size_t err_size);
 /* The document of a TELL_ADMIN with status 200. */

@@ -26,6 +26,7 @@ struct entry {
 	struct blob *body, *gzip; /* owned */
 	char etag[ANSWER_ETAG_MAX];
 	struct mono made, used;
+	bool old;     /* something was changed since */
 	bool patched; /* body says that the database is away */
 };
 
@@ -50,6 +51,7 @@ static const struct {
     [ANSWER_PATH] = {"select twmesh.api_path($1::text, $2::text, $3::text, "
                      "$4::double precision)",
                      4},
+    [ANSWER_TOKENS] = {"select twmesh.api_tokens()", 0},
 };
 
 struct answers *
@@ -155,7 +157,7 @@ entry_fill(struct entry *e, int status, struct blob *body, struct mono now)
 	blob_unref(e->gzip);
 	e->gzip = NULL;
 	e->etag[0] = '\0';
-	e->patched = false;
+	e->patched = e->old = false;
 	e->status = status;
 	e->body = body;
 	e->made = now;
@@ -313,7 +315,15 @@ patch_matrix(const struct answers *a, struct entry *e, struct mono now)
 static bool
 is_fresh(const struct entry *e, struct mono now)
 {
-	return e->status != 0 && mono_diff_ns(now, e->made) < FRESH_NS;
+	return e->status != 0 && !e->old &&
+	       mono_diff_ns(now, e->made) < FRESH_NS;
+}
+
+void
+answers_changed(struct answers *a)
+{
+	for (size_t i = 0; i < ENTRIES_MAX; i++)
+		a->entry[i].old = true;
 }
 
 struct answer

@@ -16,7 +16,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum answer_kind { ANSWER_MATRIX, ANSWER_NODES, ANSWER_PATH };
+enum answer_kind { ANSWER_MATRIX, ANSWER_NODES, ANSWER_PATH, ANSWER_TOKENS };
 #define ANSWER_ARGS_MAX 4
 #define ANSWER_ETAG_MAX 24
 
@@ -42,10 +42,13 @@ bool answers_database_ok(const struct answers *a);
 bool answers_writer_ok(const struct answers *a);
 
 /* arg: the SQL function's arguments as text, NULL for SQL NULL; as many as the
- * kind takes (1, 0, 4). */
+ * kind takes (1, 0, 4, 0). */
 struct answer answers_get(struct answers *a, enum answer_kind kind,
                           const char *const arg[ANSWER_ARGS_MAX],
                           struct mono now);
+
+/* Something was changed: what is kept is not fresh any more. */
+void answers_changed(struct answers *a);
 
 /* The weak ETag of a document: over all of it but the instant it was made
  * ("at") and the ages ("age_s"), which a reader can count on by itself. */

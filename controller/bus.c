@@ -34,7 +34,23 @@ bus_member(const struct bus *b, const uint8_t key[KEY_BYTES])
 	                   : NULL;
 }
 
-/* "node ams1" or "key ABCD-..." for the log. */
+int
+bus_token_cmp(const void *a, const void *b)
+{
+	return memcmp(((const struct token_key *)a)->key,
+	              ((const struct token_key *)b)->key, KEY_BYTES);
+}
+
+bool
+bus_is_token(const struct bus *b, const uint8_t key[KEY_BYTES])
+{
+	struct token_key want;
+
+	memcpy(want.key, key, KEY_BYTES);
+	return b->token_n && bsearch(&want, b->token, b->token_n, sizeof(want),
+	                             bus_token_cmp);
+}
+
 const char *
 bus_who(const struct bus *b, const uint8_t key[KEY_BYTES], char *out,
         size_t size)
@@ -46,7 +62,8 @@ bus_who(const struct bus *b, const uint8_t key[KEY_BYTES], char *out,
 		(void)snprintf(out, size, "node %s", m->name);
 	} else {
 		keys_fingerprint(key, fp);
-		(void)snprintf(out, size, "key %s", fp);
+		(void)snprintf(out, size, "%s %s",
+		               bus_is_token(b, key) ? "join token" : "key", fp);
 	}
 	return out;
 }
@@ -282,6 +299,7 @@ bus_free(struct bus *b)
 	peers_release(&b->peers);
 	roster_clear(&b->roster);
 	free(b->member);
+	free(b->token);
 	free(b->whole);
 	free(b->delta);
 	free(b);

@@ -11,11 +11,14 @@
  *   node ◀─ BatchAck ───── bus ◀─ TELL_ACK ─────── writer   (after COMMIT)
  *   node ◀─ RosterDelta ── bus ◀─ TELL_ROSTER ──── writer   (to everyone)
  *   stranger's key ──────▶ bus ── ASK_PENDING ───▶ writer
+ *   token ── Join ───────▶ bus ── ASK_JOIN ──────▶ writer
+ *   token ◀─ Joined ────── bus ◀─ TELL_JOIN ────── writer   (after COMMIT)
  *
  * Who a node is, its CURVE key says, and whether it may speak is looked up for
  * every message: a removed node is silent at once, although libzmq keeps its
- * connection. While the database is away, batches are dropped without an ack
- * (the node's spool holds them), and heartbeats say storing = false.
+ * connection. A join token's key may pass too, and say Join, nothing else.
+ * While the database is away, batches are dropped without an ack (the node's
+ * spool holds them), and heartbeats say storing = false.
  */
 #ifndef TWMESH_CONTROLLER_BUS_H
 #define TWMESH_CONTROLLER_BUS_H

@@ -10,6 +10,9 @@
 /* Batches in the writer's hands, over all nodes: bounds memory, whatever the
  * nodes send; below the writer's own 64 MB. */
 #define FLIGHT_BYTES_MAX (48U << 20)
+/* Joins in the writer's hands: each is a transaction, and a token's holder may
+ * send as many as it likes. A node whose Join is dropped sends it again. */
+#define JOINS_MAX 16
 
 /* Takes over the letter. False: the writer's inbox is full. */
 static bool
@@ -65,7 +68,7 @@ on_key(void *arg, const uint8_t key[KEYS_BYTES], const struct addr *from)
 
 	if (!b->have_members)
 		return false; /* it knocks again */
-	if (bus_member(b, key))
+	if (bus_member(b, key) || bus_is_token(b, key))
 		return true;
 	if (may_enter_first(b, from))
 		return true;
@@ -175,6 +178,37 @@ complain(struct bus *b, const struct router_from *from, const char *what,
 	         (unsigned long long)held);
 }
 
+static void
+heard_join(struct bus *b, const struct router_from *from,
+           const struct msg_join *join)
+{
+	struct ask *a = NULL;
+
+	if (b->storing && b->joins < JOINS_MAX)
+		a = ask_new(ASK_JOIN);
+	if (!a) {
+		b->dropped_join++;
+		return;
+	}
+	memcpy(a->u.join.token, from->key, KEY_BYTES);
+	a->u.join.at = from->peer;
+	a->u.join.observed = from->address;
+	a->u.join.join = *join;
+	b->joins += ask(b, a);
+}
+
+/* From a join token: it may say Join and nothing else. */
+static void
+heard_token(struct bus *b, const struct router_from *from, struct msg *m)
+{
+	if (m->kind == MESH_JOIN)
+		heard_join(b, from, &m->u.join);
+	else
+		complain(b, from, "what a join token may not send",
+		         msg_kind_str(m->kind));
+	msg_clear(m);
+}
+
 /* A message from a key that is no member: removed meanwhile, or let in on
  * first use. Only the latter's Hello is heard. */
 static void
@@ -227,7 +261,13 @@ heard_member(struct bus *b, struct peer *p, const struct router_from *from,
 	case MESH_ROSTER_DELTA:
 	case MESH_BATCH_ACK:
 	case MESH_REFUSED:
+	case MESH_JOINED:
 		complain(b, from, "what only controllers send",
+		         msg_kind_str(m->kind));
+		msg_clear(m);
+		return;
+	case MESH_JOIN:
+		complain(b, from, "what only join tokens send",
 		         msg_kind_str(m->kind));
 		msg_clear(m);
 		return;
@@ -244,6 +284,10 @@ on_message(void *arg, const struct router_from *from, struct msg *m)
 	struct peer *p;
 	uint64_t held;
 
+	if (!who_ && bus_is_token(b, from->key)) {
+		heard_token(b, from, m);
+		return;
+	}
 	if (!who_) {
 		heard_stranger(b, from, m);
 		return;

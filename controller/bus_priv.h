@@ -37,6 +37,9 @@ struct bus {
 	bool have_members;     /* before it, nobody may enter */
 	struct member *member; /* owned, sorted by key */
 	size_t member_n;
+	struct token_key *token; /* owned, sorted */
+	size_t token_n;
+	unsigned joins;       /* in the writer's hands */
 	struct roster roster; /* owned; epoch 0: none yet */
 	bool storing;
 	struct id16 instance_id, incarnation_id;
@@ -45,7 +48,8 @@ struct bus {
 	size_t whole_len, delta_len;
 	uint64_t delta_from;
 
-	uint64_t dropped_stranger, dropped_full, dropped_away, dropped_window;
+	uint64_t dropped_join, dropped_stranger, dropped_full, dropped_away,
+	    dropped_window;
 	struct log_limit log_bad, log_full, log_stranger, log_table;
 };
 
@@ -53,7 +57,10 @@ int bus_member_cmp(const void *a, const void *b); /* by key, for qsort */
 /* The member with this key; NULL: none (any more). */
 const struct member *bus_member(const struct bus *b,
                                 const uint8_t key[KEY_BYTES]);
-/* "node ams1" or "key ABCD-...", for the log; returns out. */
+int bus_token_cmp(const void *a, const void *b); /* by key, for qsort */
+bool bus_is_token(const struct bus *b, const uint8_t key[KEY_BYTES]);
+/* "node ams1", "join token ABCD-..." or "key ABCD-...", for the log; returns
+ * out. */
 const char *bus_who(const struct bus *b, const uint8_t key[KEY_BYTES],
                     char *out, size_t size);
 /* Sends, and makes a stranger of a peer that is gone. As router_send(). */

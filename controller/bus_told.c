@@ -63,6 +63,28 @@ drop_if_removed(void *arg, struct peer *p)
 	}
 }
 
+/* Who may pass the handshake. */
+static void
+take_keys(struct bus *b, struct tell *t)
+{
+	free(b->member);
+	b->member = t->u.roster.member; /* handed over */
+	b->member_n = t->u.roster.member_n;
+	t->u.roster.member = NULL;
+	t->u.roster.member_n = 0;
+	b->have_members = true;
+	if (b->member_n)
+		qsort(b->member, b->member_n, sizeof(*b->member),
+		      bus_member_cmp);
+	free(b->token);
+	b->token = t->u.roster.token; /* handed over */
+	b->token_n = t->u.roster.token_n;
+	t->u.roster.token = NULL;
+	t->u.roster.token_n = 0;
+	if (b->token_n)
+		qsort(b->token, b->token_n, sizeof(*b->token), bus_token_cmp);
+}
+
 static void
 told_roster(struct bus *b, struct tell *t)
 {
@@ -72,15 +94,7 @@ told_roster(struct bus *b, struct tell *t)
 
 	b->roster = t->u.roster.roster; /* handed over */
 	t->u.roster.roster = (struct roster){.epoch = 0};
-	free(b->member);
-	b->member = t->u.roster.member;
-	b->member_n = t->u.roster.member_n;
-	t->u.roster.member = NULL;
-	t->u.roster.member_n = 0;
-	b->have_members = true;
-	if (b->member_n)
-		qsort(b->member, b->member_n, sizeof(*b->member),
-		      bus_member_cmp);
+	take_keys(b, t);
 	free(b->whole);
 	free(b->delta);
 	b->whole = b->delta = NULL;
@@ -135,6 +149,24 @@ told_hello(struct bus *b, const struct tell *t)
 	peer_set_state(p, PEER_IN);
 	p->node_id = t->u.hello.node_id;
 	bus_send_roster(b, p);
+}
+
+/* To the connection that asked: a token may have several. */
+static void
+told_join(struct bus *b, const struct tell *t)
+{
+	struct msg m = {.kind = MESH_REFUSED};
+
+	b->joins -= b->joins > 0;
+	if (t->u.join.accepted) {
+		m.kind = MESH_JOINED;
+		m.u.joined_id = t->u.join.node_id;
+	} else {
+		(void)snprintf(m.u.reason, sizeof(m.u.reason), "%s",
+		               t->u.join.reason);
+	}
+	/* A lost answer: the node asks again. */
+	(void)!router_send(b->router, &t->u.join.at, &m);
 }
 
 static struct peer *
@@ -228,6 +260,9 @@ bus_told(struct bus *b, struct tell *t)
 		break;
 	case TELL_ACK:
 		bus_told_ack(b, t);
+		break;
+	case TELL_JOIN:
+		told_join(b, t);
 		break;
 	case TELL_ADMIN:
 		break; /* for the web thread */

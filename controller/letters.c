@@ -2,6 +2,7 @@
 #include "controller/letters.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 void
 ask_free(struct ask *a)
@@ -18,6 +19,9 @@ ask_free(struct ask *a)
 	case ASK_HEARTBEAT:
 	case ASK_BYE:
 	case ASK_PENDING:
+	case ASK_JOIN:
+	case ASK_TOKEN_CREATE:
+	case ASK_TOKEN_REVOKE:
 	case ASK_APPROVE:
 	case ASK_REMOVE:
 	case ASK_STOP:
@@ -34,6 +38,9 @@ tell_free(struct tell *t)
 	if (t->kind == TELL_ROSTER) {
 		roster_clear(&t->u.roster.roster);
 		free(t->u.roster.member);
+		free(t->u.roster.token);
 	}
+	if (t->kind == TELL_ADMIN)
+		explicit_bzero(t->u.admin.secret, sizeof(t->u.admin.secret));
 	free(t);
 }

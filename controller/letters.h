@@ -16,7 +16,9 @@
 
 #include "lib/base/addr.h"
 #include "lib/base/mailbox.h"
+#include "lib/bus/keys.h"
 #include "lib/bus/msg.h"
+#include "lib/bus/router.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -31,9 +33,12 @@ enum ask_kind {
 	ASK_HEARTBEAT, /* bus: a node lives (collected, one UPDATE per 2 s) */
 	ASK_BYE,       /* bus: a planned stop */
 	ASK_PENDING,   /* bus: an unknown key knocked */
+	ASK_JOIN,      /* bus: a join token asks for a node to be let in */
 	ASK_APPROVE,   /* web: node approve */
 	ASK_REMOVE,    /* web: node remove */
-	ASK_STOP       /* main: store what is there and end */
+	ASK_TOKEN_CREATE, /* web: node token create */
+	ASK_TOKEN_REVOKE, /* web: node token revoke */
+	ASK_STOP          /* main: store what is there and end */
 };
 
 struct ask_hello {
@@ -62,6 +67,21 @@ struct ask_pending {
 	struct addr from;
 };
 
+struct ask_join {
+	uint8_t token[KEY_BYTES]; /* the CURVE key of this message */
+	struct router_peer at;    /* whom to answer: a token is no peer, since
+	                             many may use it at once */
+	struct addr observed;     /* the connection's remote address */
+	struct msg_join join;
+};
+
+#define TOKEN_USES_MAX 100000
+#define TOKEN_EXPIRES_MAX_S (366 * 86400)
+struct ask_token {
+	int64_t uses, expires_s; /* CREATE */
+	int64_t token_id;        /* REVOKE */
+};
+
 struct ask_approve {
 	char fingerprint[FINGERPRINT_CHARS]; /* as typed, '-' optional */
 	char name[NAME_MAX_CHARS + 1];
@@ -80,6 +100,8 @@ struct ask {
 		struct ask_batch batch;
 		struct ask_heartbeat heartbeat;
 		struct ask_pending pending;
+		struct ask_join join;
+		struct ask_token token;
 		struct ask_approve approve;
 		struct {
 			uint32_t node_id;
@@ -96,7 +118,8 @@ enum tell_kind {
 	TELL_ROSTER,   /* to bus: a new epoch, whole, and who may connect */
 	TELL_HELLO,    /* to bus: the answer to ASK_HELLO */
 	TELL_ACK,      /* to bus: after COMMIT */
-	TELL_ADMIN     /* to web: the answer to ASK_APPROVE, ASK_REMOVE */
+	TELL_JOIN,     /* to bus: the answer to ASK_JOIN, always given */
+	TELL_ADMIN     /* to web: the answer to what web asks */
 };
 
 /* A key that may pass the handshake, and who it is. */
@@ -104,6 +127,12 @@ struct member {
 	uint8_t key[KEY_BYTES];
 	uint32_t node_id;
 	char name[NAME_MAX_CHARS + 1];
+};
+
+/* A join token that may pass the handshake; whether it still lets anybody in,
+ * the database knows. */
+struct token_key {
+	uint8_t key[KEY_BYTES];
 };
 
 struct tell {
@@ -121,6 +150,8 @@ struct tell {
 			struct roster roster;  /* owned */
 			struct member *member; /* owned */
 			size_t member_n;
+			struct token_key *token; /* owned */
+			size_t token_n;
 		} roster;
 		struct {
 			bool accepted;
@@ -129,6 +160,12 @@ struct tell {
 			uint64_t ledger_next_seq;
 			char reason[REASON_MAX]; /* of a refusal */
 		} hello;
+		struct {
+			bool accepted, again; /* again: it was in already */
+			struct router_peer at;
+			uint32_t node_id;
+			char reason[REASON_MAX]; /* of a refusal */
+		} join;
 		struct {
 			uint32_t node_id;
 			struct id16 spool_id;
@@ -141,6 +178,10 @@ struct tell {
 			uint32_t node_id;
 			char name[NAME_MAX_CHARS + 1];
 			char reason[REASON_MAX];
+			/* of a join token that was made */
+			int64_t token_id, uses;
+			char secret[KEYS_TEXT_SIZE]; /* tell_free() wipes it */
+			char expires_at[40];         /* ISO 8601 */
 		} admin;
 	} u;
 };

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define ID_LIMIT 20000000 /* ids index arrays: 16 octets each */
+#define TOKENS_MAX "4096" /* join tokens that may pass the handshake */
 #define AUTO_SMALL_NODES 50
 #define AUTO_SMALL_MS 10000
 #define AUTO_LARGE_MS 60000
@@ -20,7 +21,7 @@ known_clear(struct known *k)
 {
 	free(k->node);
 	free(k->class_);
-	*k = (struct known){0, NULL, 0, NULL, 0};
+	*k = (struct known){.epoch = 0};
 }
 
 const struct known_node *
@@ -118,18 +119,35 @@ roster_db_attach(struct pgc *db, struct pgc_err *err)
 	return pgc_exec(db, "LISTEN twmesh_epoch", err);
 }
 
-bool
-roster_db_epoch(struct pgc *db, uint64_t *epoch, struct pgc_err *err)
+/* Fills epoch and newest_token. */
+static bool
+read_marks(struct pgc *db, struct known *k, struct pgc_err *err)
 {
 	struct pgc_rows *rows;
 	int64_t e;
 
-	if (!pgc_query(db, "SELECT max(epoch) FROM twmesh.epoch", 0, NULL,
-	               &rows, err))
+	if (!pgc_query(db,
+	               "SELECT (SELECT max(epoch) FROM twmesh.epoch), (SELECT "
+	               "max(token_id) FROM twmesh_private.join_token)",
+	               0, NULL, &rows, err))
 		return false;
 	e = pgc_value_i64(rows, 0, 0, 0);
-	*epoch = e > 0 ? (uint64_t)e : 0;
+	k->epoch = e > 0 ? (uint64_t)e : 0;
+	k->newest_token = pgc_value_i64(rows, 0, 1, 0);
 	pgc_rows_free(rows);
+	return true;
+}
+
+bool
+roster_db_is_current(struct pgc *db, const struct known *known, bool *current,
+                     struct pgc_err *err)
+{
+	struct known now = {.epoch = 0};
+
+	if (!read_marks(db, &now, err))
+		return false;
+	*current = now.epoch == known->epoch &&
+	           now.newest_token == known->newest_token;
 	return true;
 }
 
@@ -412,11 +430,43 @@ load_classes(struct pgc *db, struct known *k, struct tell *t,
 	return true;
 }
 
+/* Those that ended lately too: they may pass, to be told why they may not
+ * join. What is older is a stranger. */
+static bool
+load_tokens(struct pgc *db, struct tell *t, struct pgc_err *err)
+{
+	struct pgc_rows *rows;
+	int n;
+
+	if (!pgc_query(db,
+	               "SELECT key FROM twmesh_private.join_token WHERE "
+	               "least(revoked_at, expires_at, CASE WHEN uses >= "
+	               "uses_max THEN last_used_at END) > now() - interval '7 "
+	               "days' ORDER BY token_id DESC LIMIT " TOKENS_MAX,
+	               0, NULL, &rows, err))
+		return false;
+	n = pgc_rows_n(rows);
+	t->u.roster.token = calloc((size_t)n + 1, sizeof(*t->u.roster.token));
+	if (!t->u.roster.token) {
+		(void)snprintf(err->text, sizeof(err->text), "out of memory");
+		pgc_rows_free(rows);
+		return false;
+	}
+	for (int i = 0; i < n; i++) {
+		struct token_key *k = &t->u.roster.token[t->u.roster.token_n];
+
+		if (pgc_value_bytes(rows, i, 0, k->key, KEY_BYTES))
+			t->u.roster.token_n++;
+	}
+	pgc_rows_free(rows);
+	return true;
+}
+
 bool
 roster_db_load(struct pgc *db, struct known *known, struct tell **tell,
                struct pgc_err *err)
 {
-	struct known k = {0, NULL, 0, NULL, 0};
+	struct known k = {.epoch = 0};
 	struct tell *t = calloc(1, sizeof(*t));
 	bool ok;
 
@@ -427,8 +477,8 @@ roster_db_load(struct pgc *db, struct known *known, struct tell **tell,
 	t->kind = TELL_ROSTER;
 	ok = pgc_exec(db, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
 	              err) &&
-	     roster_db_epoch(db, &k.epoch, err) && load_nodes(db, &k, t, err) &&
-	     load_classes(db, &k, t, err);
+	     read_marks(db, &k, err) && load_nodes(db, &k, t, err) &&
+	     load_classes(db, &k, t, err) && load_tokens(db, t, err);
 	if (!roster_end(db, ok, err)) {
 		known_clear(&k);
 		tell_free(t);

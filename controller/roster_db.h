@@ -27,6 +27,7 @@ struct known_class {
 
 struct known {
 	uint64_t epoch;
+	int64_t newest_token;    /* id; 0: none */
 	struct known_node *node; /* owned; by node id */
 	size_t node_size;
 	struct known_class *class_; /* owned; by class id */
@@ -49,8 +50,9 @@ bool roster_db_attach(struct pgc *db, struct pgc_err *err)
 /* Makes the database's classes those of the configuration. */
 bool roster_db_plan(struct pgc *db, const struct plan_opts *o,
                     struct pgc_err *err) __attribute__((warn_unused_result));
-/* The newest epoch, 0: none. */
-bool roster_db_epoch(struct pgc *db, uint64_t *epoch, struct pgc_err *err)
+/* Is what is known still the newest epoch and the newest token? */
+bool roster_db_is_current(struct pgc *db, const struct known *known,
+                          bool *current, struct pgc_err *err)
     __attribute__((warn_unused_result));
 /* Reads everything in one snapshot: *known is replaced, *tell is a new letter
  * TELL_ROSTER. */
@@ -58,13 +60,23 @@ bool roster_db_load(struct pgc *db, struct known *known, struct tell **tell,
                     struct pgc_err *err) __attribute__((warn_unused_result));
 
 /*
- * The following answer requests. True: *answer (TELL_HELLO, TELL_ADMIN) holds
+ * The following answer requests. True: *answer (TELL_HELLO, TELL_JOIN,
+ * TELL_ADMIN) holds
  * the answer, a refusal too, and it is committed. False: the database failed,
  * nothing was changed.
  */
 bool roster_db_hello(struct pgc *db, const struct plan_opts *o,
                      const struct ask *ask, const char *instance,
                      struct tell *answer, struct pgc_err *err)
+    __attribute__((warn_unused_result));
+bool roster_db_join(struct pgc *db, const struct plan_opts *o,
+                    const struct ask *ask, struct tell *answer,
+                    struct pgc_err *err) __attribute__((warn_unused_result));
+bool roster_db_token_create(struct pgc *db, const struct ask *ask,
+                            struct tell *answer, struct pgc_err *err)
+    __attribute__((warn_unused_result));
+bool roster_db_token_revoke(struct pgc *db, const struct ask *ask,
+                            struct tell *answer, struct pgc_err *err)
     __attribute__((warn_unused_result));
 bool roster_db_approve(struct pgc *db, const struct plan_opts *o,
                        const struct ask *ask, struct tell *answer,

@@ -32,10 +32,9 @@ refuse(char reason[REASON_MAX], const char *fmt, ...)
 	va_end(ap);
 }
 
-/* One row, one or more columns of which the first is an id; *id 0: no row. */
-static bool
-query_id(struct pgc *db, const char *sql, int n, const char *const *p,
-         int64_t *id, struct pgc_err *err)
+bool
+roster_query_id(struct pgc *db, const char *sql, int n, const char *const *p,
+                int64_t *id, struct pgc_err *err)
 {
 	struct pgc_rows *rows;
 
@@ -158,12 +157,6 @@ sort_addresses(const struct ask_hello *h, const struct addr_set *consented,
 
 /* ---- nodes ---- */
 
-struct node_row {
-	int64_t id; /* 0: none */
-	char name[NAME_MAX_CHARS + 1];
-	char fingerprint[FINGERPRINT_CHARS]; /* "" : it has no key */
-};
-
 static bool
 read_node(struct pgc *db, const char *where, const char *arg,
           struct node_row *out, struct pgc_err *err)
@@ -190,9 +183,9 @@ read_node(struct pgc *db, const char *where, const char *arg,
 	return true;
 }
 
-static bool
-node_by_key(struct pgc *db, const uint8_t key[KEY_BYTES], struct node_row *out,
-            struct pgc_err *err)
+bool
+roster_node_by_key(struct pgc *db, const uint8_t key[KEY_BYTES],
+                   struct node_row *out, struct pgc_err *err)
 {
 	char hex[HEX_KEY_SIZE];
 
@@ -200,9 +193,9 @@ node_by_key(struct pgc *db, const uint8_t key[KEY_BYTES], struct node_row *out,
 	return read_node(db, "k.key = $1::bytea", hex, out, err);
 }
 
-static bool
-node_by_name(struct pgc *db, const char *name, struct node_row *out,
-             struct pgc_err *err)
+bool
+roster_node_by_name(struct pgc *db, const char *name, struct node_row *out,
+                    struct pgc_err *err)
 {
 	return read_node(db, "n.name = $1::text::text", name, out, err);
 }
@@ -231,16 +224,15 @@ set_key(struct pgc *db, int64_t node_id, const uint8_t key[KEY_BYTES],
 	                       1, p + 1, NULL, err);
 }
 
-/* *id 0: no slot left. */
-static bool
-make_node(struct pgc *db, const char *name, const uint8_t key[KEY_BYTES],
-          const char *by, int64_t *id, struct pgc_err *err)
+bool
+roster_make_node(struct pgc *db, const char *name, const uint8_t key[KEY_BYTES],
+                 const char *by, int64_t *id, struct pgc_err *err)
 {
 	char text[24];
 	const char *p[] = {name};
 	const char *q[] = {text};
 
-	if (!query_id(
+	if (!roster_query_id(
 	        db,
 	        "INSERT INTO twmesh.node (name, slot, slot_generation) "
 	        "SELECT $1::text, s, coalesce((SELECT max(slot_generation) "
@@ -310,7 +302,7 @@ hello_identify(struct pgc *db, const struct ask_hello *h, struct tell *answer,
 	int64_t id;
 
 	*made = false;
-	if (!node_by_key(db, h->key, &node, err))
+	if (!roster_node_by_key(db, h->key, &node, err))
 		return false;
 	if (node.id && strcmp(node.name, h->hello.name) != 0) {
 		refuse(reason,
@@ -325,7 +317,7 @@ hello_identify(struct pgc *db, const struct ask_hello *h, struct tell *answer,
 			refuse(reason, "this key is not approved");
 			return true;
 		}
-		if (!node_by_name(db, h->hello.name, &holder, err))
+		if (!roster_node_by_name(db, h->hello.name, &holder, err))
 			return false;
 		if (holder.id) {
 			refuse(reason,
@@ -335,8 +327,8 @@ hello_identify(struct pgc *db, const struct ask_hello *h, struct tell *answer,
 			       h->hello.name, holder.fingerprint);
 			return true;
 		}
-		if (!make_node(db, h->hello.name, h->key, "first use", &id,
-		               err))
+		if (!roster_make_node(db, h->hello.name, h->key, "first use",
+		                      &id, err))
 			return false;
 		if (!id) {
 			refuse(reason, "the mesh is full (4,096 nodes)");
@@ -455,7 +447,7 @@ hello_spool(struct pgc *db, int64_t node_id, const struct id16 *spool,
 		return false;
 	/* The first sequence number not in the ledger, searched from where the
 	 * last search ended. */
-	if (!query_id(
+	if (!roster_query_id(
 	        db,
 	        "UPDATE twmesh_private.spool s SET next_seq = CASE WHEN NOT "
 	        "EXISTS (SELECT FROM twmesh_private.ledger l WHERE l.node_id = "
@@ -518,11 +510,8 @@ roster_db_hello(struct pgc *db, const struct plan_opts *o,
 
 /* ---- administration ---- */
 
-static void admin_answer(struct tell *t, int status, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
-
-static void
-admin_answer(struct tell *t, int status, const char *fmt, ...)
+void
+roster_refuse(struct tell *t, int status, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -532,8 +521,8 @@ admin_answer(struct tell *t, int status, const char *fmt, ...)
 	va_end(ap);
 }
 
-static void
-admin_init(struct tell *t, const struct ask *ask, const char *name)
+void
+roster_admin_init(struct tell *t, const struct ask *ask, const char *name)
 {
 	t->kind = TELL_ADMIN;
 	t->token = ask->token;
@@ -593,10 +582,10 @@ approve_node(struct pgc *db, const struct ask_approve *a, const char *fp,
 	struct node_row holder;
 
 	*id = 0;
-	if (!node_by_name(db, a->name, &holder, err))
+	if (!roster_node_by_name(db, a->name, &holder, err))
 		return false;
 	if (holder.id && !a->replace) {
-		admin_answer(
+		roster_refuse(
 		    answer, 409,
 		    "the name '%s' is taken by the node with "
 		    "fingerprint %s: another name, or --replace if "
@@ -606,18 +595,18 @@ approve_node(struct pgc *db, const struct ask_approve *a, const char *fp,
 		return true;
 	}
 	if (!holder.id && a->replace) {
-		admin_answer(answer, 404, "there is no node '%s' to replace",
-		             a->name);
+		roster_refuse(answer, 404, "there is no node '%s' to replace",
+		              a->name);
 		return true;
 	}
 	if (holder.id) {
 		*id = holder.id;
 		return set_key(db, holder.id, key, "operator", err);
 	}
-	if (!make_node(db, a->name, key, "operator", id, err))
+	if (!roster_make_node(db, a->name, key, "operator", id, err))
 		return false;
 	if (!*id)
-		admin_answer(answer, 409, "the mesh is full (4,096 nodes)");
+		roster_refuse(answer, 409, "the mesh is full (4,096 nodes)");
 	return true;
 }
 
@@ -633,16 +622,16 @@ approve(struct pgc *db, const struct plan_opts *o, const struct ask_approve *a,
 	bool found;
 
 	if (!keys_fingerprint_parse(a->fingerprint, fp)) {
-		admin_answer(answer, 400,
-		             "'%.40s' is no fingerprint: expected 16 "
-		             "characters of base32, as twmesh-meshd "
-		             "--show-key prints them",
-		             a->fingerprint);
+		roster_refuse(answer, 400,
+		              "'%.40s' is no fingerprint: expected 16 "
+		              "characters of base32, as twmesh-meshd "
+		              "--show-key prints them",
+		              a->fingerprint);
 		return true;
 	}
 	if (!name_is_valid(a->name) ||
 	    (a->site[0] && !name_is_valid(a->site))) {
-		admin_answer(answer, 400, "a name must be " NAME_RULE);
+		roster_refuse(answer, 400, "a name must be " NAME_RULE);
 		return true;
 	}
 	if (!pending_key(db, fp, key, &found, err))
@@ -652,15 +641,15 @@ approve(struct pgc *db, const struct plan_opts *o, const struct ask_approve *a,
 		               err))
 			return false;
 		if (node.id)
-			admin_answer(answer, 409,
-			             "%s is approved already, as "
-			             "'%s'",
-			             fp, node.name);
+			roster_refuse(answer, 409,
+			              "%s is approved already, as "
+			              "'%s'",
+			              fp, node.name);
 		else
-			admin_answer(answer, 404,
-			             "no node with fingerprint %s has asked "
-			             "to join",
-			             fp);
+			roster_refuse(answer, 404,
+			              "no node with fingerprint %s has asked "
+			              "to join",
+			              fp);
 		return true;
 	}
 	if (!approve_node(db, a, fp, key, answer, &id, err))
@@ -681,7 +670,7 @@ roster_db_approve(struct pgc *db, const struct plan_opts *o,
                   const struct ask *ask, struct tell *answer,
                   struct pgc_err *err)
 {
-	admin_init(answer, ask, ask->u.approve.name);
+	roster_admin_init(answer, ask, ask->u.approve.name);
 	if (!roster_begin(db, err))
 		return false;
 	return roster_end(db, approve(db, o, &ask->u.approve, answer, err),
@@ -696,10 +685,10 @@ remove_node(struct pgc *db, const struct plan_opts *o, const char *name,
 	const char *p[] = {id};
 	struct node_row node;
 
-	if (!node_by_name(db, name, &node, err))
+	if (!roster_node_by_name(db, name, &node, err))
 		return false;
 	if (!node.id) {
-		admin_answer(answer, 404, "there is no node '%s'", name);
+		roster_refuse(answer, 404, "there is no node '%s'", name);
 		return true;
 	}
 	dec_of(node.id, id);
@@ -728,9 +717,9 @@ roster_db_remove(struct pgc *db, const struct plan_opts *o,
                  const struct ask *ask, struct tell *answer,
                  struct pgc_err *err)
 {
-	admin_init(answer, ask, ask->u.remove.name);
+	roster_admin_init(answer, ask, ask->u.remove.name);
 	if (!name_is_valid(ask->u.remove.name)) {
-		admin_answer(answer, 400, "a name must be " NAME_RULE);
+		roster_refuse(answer, 400, "a name must be " NAME_RULE);
 		return true;
 	}
 	if (!roster_begin(db, err))
@@ -782,7 +771,9 @@ roster_db_pending(struct pgc *db, const struct ask *ask, struct pgc_err *err)
 	           "fingerprint, address) SELECT $1::bytea, $2::text, $3::inet "
 	           "WHERE "
 	           "NOT EXISTS (SELECT FROM twmesh_private.node_key WHERE key "
-	           "= $1::bytea) ON CONFLICT (key) DO UPDATE SET last_seen_at "
+	           "= $1::bytea) AND NOT EXISTS (SELECT FROM "
+	           "twmesh_private.join_token WHERE key = $1::bytea) ON "
+	           "CONFLICT (key) DO UPDATE SET last_seen_at "
 	           "= now(), attempts = q.attempts + 1, address = "
 	           "excluded.address",
 	           3, p, NULL, err) &&

@@ -46,7 +46,8 @@ struct web {
 struct route {
 	const char *path;
 	void (*fn)(struct web *w, struct http_call *c);
-	bool post;             /* POST, and only on the admin socket */
+	bool post;
+	bool admin;            /* only on the admin socket; all of POST is */
 	const char *params[4]; /* allowed ones, NULL-terminated */
 };
 
@@ -178,12 +179,33 @@ get_health(struct web *w, struct http_call *c)
 	blob_unref(b);
 }
 
+static void
+get_tokens(struct web *w, struct http_call *c)
+{
+	const char *arg[ANSWER_ARGS_MAX] = {NULL};
+
+	answer_document(w, c, ANSWER_TOKENS, arg, "no tokens");
+}
+
+static const struct {
+	const char *path;
+	enum ask_kind kind;
+} posts[] = {
+    {"/api/v1/nodes/approve", ASK_APPROVE},
+    {"/api/v1/nodes/remove", ASK_REMOVE},
+    {"/api/v1/tokens/create", ASK_TOKEN_CREATE},
+    {"/api/v1/tokens/revoke", ASK_TOKEN_REVOKE},
+};
+
+/* Of a call that came by a POST route. */
 static enum ask_kind
 admin_kind(const struct http_call *c)
 {
-	return strcmp(http_call_req(c)->path, "/api/v1/nodes/approve") == 0
-	           ? ASK_APPROVE
-	           : ASK_REMOVE;
+	size_t i = 0;
+
+	while (strcmp(posts[i].path, http_call_req(c)->path) != 0)
+		i++;
+	return posts[i].kind;
 }
 
 static void
@@ -214,12 +236,19 @@ post_admin(struct web *w, struct http_call *c)
 }
 
 static const struct route routes[] = {
-    {"/api/v1/matrix", get_matrix, false, {"class"}},
-    {"/api/v1/nodes", get_nodes, false, {NULL}},
-    {"/api/v1/path", get_path, false, {"src", "dst", "class", "since_s"}},
-    {"/healthz", get_health, false, {NULL}},
-    {"/api/v1/nodes/approve", post_admin, true, {NULL}},
-    {"/api/v1/nodes/remove", post_admin, true, {NULL}},
+    {"/api/v1/matrix", get_matrix, false, false, {"class"}},
+    {"/api/v1/nodes", get_nodes, false, false, {NULL}},
+    {"/api/v1/path",
+     get_path,
+     false,
+     false,
+     {"src", "dst", "class", "since_s"}},
+    {"/healthz", get_health, false, false, {NULL}},
+    {"/api/v1/tokens", get_tokens, false, true, {NULL}},
+    {"/api/v1/nodes/approve", post_admin, true, true, {NULL}},
+    {"/api/v1/nodes/remove", post_admin, true, true, {NULL}},
+    {"/api/v1/tokens/create", post_admin, true, true, {NULL}},
+    {"/api/v1/tokens/revoke", post_admin, true, true, {NULL}},
 };
 
 static void
@@ -259,11 +288,11 @@ method_ok(struct web *w, struct http_call *c, const struct route *t)
 	enum httpreq_method m = http_call_req(c)->method;
 
 	(void)w;
-	if (t->post && strcmp(http_call_tag(c), "admin") != 0) {
-		http_answer_error(c, 405,
+	if (t->admin && strcmp(http_call_tag(c), "admin") != 0) {
+		http_answer_error(c, t->post ? 405 : 403,
 		                  "this listener is read-only: administration "
 		                  "goes by the admin socket",
-		                  "Allow: \r\n" NO_STORE);
+		                  t->post ? "Allow: \r\n" NO_STORE : NO_STORE);
 		return false;
 	}
 	if (t->post ? m == HTTP_POST : m == HTTP_GET || m == HTTP_HEAD)
@@ -332,6 +361,7 @@ admin_told(struct web *w, const struct tell *t)
 		                  NO_STORE);
 		return;
 	}
+	answers_changed(w->answers);
 	b = admin_answer(admin_kind(c), t);
 	http_answer(c, &(struct http_answer){.status = 200,
 	                                     .type = HTTPWIRE_JSON,

@@ -24,6 +24,7 @@
 #define POST_TRIES 20
 #define POST_WAIT_NS (5 * NS_PER_MS)
 #define IDLE_MS 1000
+#define JOIN_LOG_MAX 30 /* lines a minute */
 
 /* ---- telling ---- */
 
@@ -238,17 +239,17 @@ watch_roster(struct writer *w)
 	struct mono now = clock_mono();
 	struct pgc_err err;
 	char payload[64];
-	uint64_t epoch;
+	bool current;
 
 	while (pgc_notify_take(w->db, payload, sizeof(payload)))
 		w->roster_dirty = true;
 	if (mono_diff_ns(w->poll_at, now) <= 0) {
 		w->poll_at = mono_add_ns(now, POLL_EVERY_NS);
-		if (!roster_db_epoch(w->db, &epoch, &err)) {
+		if (!roster_db_is_current(w->db, &w->known, &current, &err)) {
 			writer_trouble(w, "reading the roster", &err);
 			return false;
 		}
-		w->roster_dirty |= epoch != w->known.epoch;
+		w->roster_dirty |= !current;
 	}
 	return !w->roster_dirty || reload_roster(w);
 }
@@ -299,16 +300,32 @@ keep_partitions(struct writer *w)
 static void
 answer_unavailable(struct writer *w, const struct ask *a)
 {
+	static const char why[] = "the database is away: nothing was changed";
 	struct tell *t = calloc(1, sizeof(*t));
 
 	if (!t)
 		return;
-	t->kind = TELL_ADMIN;
 	t->token = a->token;
+	if (a->kind == ASK_JOIN) {
+		t->kind = TELL_JOIN;
+		t->u.join.at = a->u.join.at;
+		(void)snprintf(t->u.join.reason, REASON_MAX, "%s", why);
+		writer_post(w->opts.to_bus, t);
+		return;
+	}
+	t->kind = TELL_ADMIN;
 	t->u.admin.status = 503;
-	(void)snprintf(t->u.admin.reason, REASON_MAX, "%s",
-	               "the database is away: nothing was changed");
+	(void)snprintf(t->u.admin.reason, REASON_MAX, "%s", why);
 	writer_post(w->opts.to_web, t);
+}
+
+/* Somebody waits for the answer of the very request. */
+static bool
+is_answered_at_once(const struct ask *a)
+{
+	return a->kind == ASK_JOIN || a->kind == ASK_APPROVE ||
+	       a->kind == ASK_REMOVE || a->kind == ASK_TOKEN_CREATE ||
+	       a->kind == ASK_TOKEN_REVOKE;
 }
 
 static void
@@ -355,7 +372,7 @@ answer_failed(struct writer *w, struct ask *a, const struct pgc_err *err)
 {
 	bool lasting = pgc_ok(w->db) && pgc_err_is_data(err);
 
-	if (a->kind == ASK_APPROVE || a->kind == ASK_REMOVE)
+	if (is_answered_at_once(a))
 		answer_unavailable(w, a);
 	else if (lasting)
 		log_warn("writer: a request is dropped: %s", err->text);
@@ -373,6 +390,12 @@ change_roster(struct writer *w, struct ask *a, struct tell *t,
 {
 	if (a->kind == ASK_HELLO)
 		return roster_db_hello(w->db, &w->plan, a, w->instance, t, err);
+	if (a->kind == ASK_JOIN)
+		return roster_db_join(w->db, &w->plan, a, t, err);
+	if (a->kind == ASK_TOKEN_CREATE)
+		return roster_db_token_create(w->db, a, t, err);
+	if (a->kind == ASK_TOKEN_REVOKE)
+		return roster_db_token_revoke(w->db, a, t, err);
 	if (a->kind == ASK_APPROVE)
 		return roster_db_approve(w->db, &w->plan, a, t, err);
 	if (a->kind == ASK_REMOVE)
@@ -382,11 +405,49 @@ change_roster(struct writer *w, struct ask *a, struct tell *t,
 	return roster_db_pending(w->db, a, err);
 }
 
+/* Refused joins: each is worth a line, but whoever has a token, or had one,
+ * can ask as often as it likes. */
+static bool
+may_log_join(struct writer *w)
+{
+	struct mono now = clock_mono();
+
+	if (w->join_minute.ns == 0 ||
+	    mono_diff_ns(now, w->join_minute) >= 60 * NS_PER_S) {
+		w->join_minute = now;
+		w->join_logged = 0;
+	}
+	return w->join_logged++ < JOIN_LOG_MAX;
+}
+
+/* What an operator wants to find in the log. */
+static void
+log_request(struct writer *w, const struct ask *a, const struct tell *t)
+{
+	char at[ADDR_TEXT_MAX], fp[KEYS_FINGERPRINT_SIZE];
+
+	if (a->kind == ASK_HELLO && !t->u.hello.accepted)
+		log_warn("node '%s' refused: %s", a->u.hello.hello.name,
+		         t->u.hello.reason);
+	if (a->kind != ASK_JOIN || t->u.join.again)
+		return;
+	keys_fingerprint(a->u.join.join.key, fp);
+	if (!a->u.join.observed.len)
+		(void)snprintf(at, sizeof(at), "an unknown address");
+	else
+		(void)addr_format_ip(&a->u.join.observed, at);
+	if (t->u.join.accepted)
+		log_info("node '%s' (%s, from %s) joined with a token",
+		         a->u.join.join.name, fp, at);
+	else if (may_log_join(w))
+		log_warn("join of node '%s' (%s, from %s) refused: %s",
+		         a->u.join.join.name, fp, at, t->u.join.reason);
+}
+
 static void
 on_request(struct writer *w, struct ask *a)
 {
-	bool answers = a->kind == ASK_HELLO || a->kind == ASK_APPROVE ||
-	               a->kind == ASK_REMOVE;
+	bool answers = a->kind == ASK_HELLO || is_answered_at_once(a);
 	struct tell *t = answers ? calloc(1, sizeof(*t)) : NULL;
 	struct pgc_err err = {.position = 0};
 
@@ -395,14 +456,12 @@ on_request(struct writer *w, struct ask *a)
 		return;
 	}
 	if (!change_roster(w, a, t, &err)) {
-		free(t);
+		tell_free(t);
 		answer_failed(w, a, &err);
 		return;
 	}
-	if (a->kind == ASK_HELLO && !t->u.hello.accepted)
-		log_warn("node '%s' refused: %s", a->u.hello.hello.name,
-		         t->u.hello.reason);
 	if (t) {
+		log_request(w, a, t);
 		t->letter.next = NULL;
 		*w->answers_end = t;
 		w->answers_end = (struct tell **)(void *)&t->letter.next;
@@ -427,7 +486,7 @@ give_answers(struct writer *w)
 
 		t->letter.next = NULL;
 		writer_post(
-		    t->kind == TELL_HELLO ? w->opts.to_bus : w->opts.to_web, t);
+		    t->kind == TELL_ADMIN ? w->opts.to_web : w->opts.to_bus, t);
 		t = next;
 	}
 }
@@ -445,8 +504,11 @@ on_ask(struct writer *w, struct ask *a)
 	case ASK_STOP:
 		w->stopping = true;
 		break;
+	case ASK_JOIN:
 	case ASK_APPROVE:
 	case ASK_REMOVE:
+	case ASK_TOKEN_CREATE:
+	case ASK_TOKEN_REVOKE:
 		if (!w->db) {
 			answer_unavailable(w, a);
 			break;

@@ -46,6 +46,9 @@ struct writer {
 	int64_t backoff_ns;
 	struct log_limit log_trouble, log_conflict, log_aside, log_full;
 
+	struct mono join_minute; /* refused joins that were logged in it */
+	unsigned join_logged;
+
 	struct known known; /* owned */
 	bool roster_dirty;  /* to be read again and told */
 	struct mono poll_at, live_at, partition_at;

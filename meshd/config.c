@@ -131,6 +131,12 @@ const struct conf_key meshd_config_table[] = {
      .max = PATH_MAX_CHARS,
      .help = "holds node.key (0600), node.pub, spool.db and "
              "roster.cache"},
+    {.name = "join_token_file",
+     .type = CONF_STRING,
+     .max = PATH_MAX_CHARS,
+     .help = "a join token (from twmesh node token create) in a file of mode "
+             "0600, by which a node that has never been in the mesh lets "
+             "itself in; empty: the operator approves the node"},
     {.name = "address",
      .type = CONF_LIST,
      .max = MSG_ADDRS_MAX,
@@ -296,6 +302,7 @@ meshd_config_read(const struct conf *c, struct meshd_config *out, char *err,
 		return false;
 	out->site = conf_str(c, "site");
 	out->state_dir = conf_str(c, "state_dir");
+	out->join_token_file = conf_str(c, "join_token_file");
 	out->reflector_port = (uint16_t)conf_int(c, "reflector_port");
 	out->reflector_socket = conf_str(c, "reflector_socket");
 	out->socket = conf_str(c, "socket");

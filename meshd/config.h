@@ -26,6 +26,7 @@ struct meshd_config {
 	struct meshd_controller controller[MESHD_CONTROLLERS_MAX];
 	size_t controller_n;
 	const char *state_dir;
+	const char *join_token_file;        /* "": none */
 	struct addr address[MSG_ADDRS_MAX]; /* with reflector_port */
 	size_t address_n;
 	uint16_t reflector_port;

@@ -17,6 +17,10 @@
 #define SILENT_NS (6 * NS_PER_S)
 /* A connection that is made at once needs no word about the attempt. */
 #define UNREACHABLE_NS (5 * NS_PER_S)
+#define JOIN_AGAIN_NS (2 * NS_PER_S)
+/* For all of connecting as the token, Join, and its answer. */
+#define JOIN_PATIENCE_NS (10 * NS_PER_S)
+#define JOIN_REST_NS (60 * NS_PER_S) /* after a refusal */
 
 struct link {
 	struct dealer *dealer; /* owned */
@@ -24,7 +28,15 @@ struct link {
 	char fingerprint[KEYS_FINGERPRINT_SIZE]; /* ours */
 	const struct link_ops *ops;
 	void *arg;
+	/* What a new dealer needs; keys are the node's. */
+	struct dealer_opts dealer_opts;
+	const struct keys *keys, *token; /* token NULL: none */
+	const char *name;
 
+	bool as_token;       /* the dealer's key is the token's */
+	bool joined;         /* the token was accepted: be the node again */
+	struct mono join_at; /* not before; ns 0: at once */
+	struct mono join_sent;
 	enum link_state state;
 	struct mono since;      /* of the state */
 	struct mono hello_sent; /* ns 0: never */
@@ -42,8 +54,8 @@ struct link {
 
 static const char *const state_names[] = {
     [LINK_CONNECTING] = "connecting", [LINK_KNOCKING] = "knocking",
-    [LINK_HELLO] = "hello sent",      [LINK_WELCOMED] = "welcomed",
-    [LINK_REFUSED] = "refused",
+    [LINK_JOINING] = "joining",       [LINK_HELLO] = "hello sent",
+    [LINK_WELCOMED] = "welcomed",     [LINK_REFUSED] = "refused",
 };
 static_assert(sizeof(state_names) / sizeof(state_names[0]) == LINK_REFUSED + 1,
               "one name each");
@@ -87,7 +99,9 @@ link_window(const struct link *l)
 const char *
 link_refusal(const struct link *l)
 {
-	return l->state == LINK_REFUSED ? l->refusal : "";
+	return l->state == LINK_REFUSED || l->state == LINK_KNOCKING
+	           ? l->refusal
+	           : "";
 }
 
 static void
@@ -118,11 +132,17 @@ link_set_state(struct link *l, enum link_state now, const char *why)
 
 /* ---- sending ---- */
 
+static int
+send_msg(struct link *l, const struct msg *m)
+{
+	return l->dealer ? dealer_send(l->dealer, m) : -EAGAIN;
+}
+
 /* For what is said again anyway: a full queue is no fault. */
 static void
 try_send(struct link *l, const struct msg *m)
 {
-	const int rc = dealer_send(l->dealer, m);
+	const int rc = send_msg(l, m);
 
 	if (rc != 0)
 		log_debug("controller %s: %s not sent: %s", l->title,
@@ -177,7 +197,7 @@ link_send_batch(struct link *l, const struct msg_batch *b)
 	memset(&m, 0, sizeof(m));
 	m.kind = MESH_BATCH;
 	m.u.batch = *b; /* borrowed: not cleared */
-	return dealer_send(l->dealer, &m);
+	return send_msg(l, &m);
 }
 
 void
@@ -191,6 +211,121 @@ link_send_bye(struct link *l, const char *reason)
 	m.kind = MESH_BYE;
 	(void)snprintf(m.u.reason, sizeof(m.u.reason), "%s", reason);
 	try_send(l, &m);
+}
+
+/* ---- joining ---- */
+
+/* A dealer has one key for its life. Not from the dealer's callbacks. */
+static void
+change_key(struct link *l, bool to_token)
+{
+	char err[256];
+
+	dealer_free(l->dealer);
+	l->dealer_opts.keys = to_token ? l->token : l->keys;
+	l->dealer = dealer_new(&l->dealer_opts, err, sizeof(err));
+	l->as_token = l->dealer && to_token;
+	if (!l->dealer)
+		log_error("controller %s: %s", l->title, err);
+}
+
+static bool
+may_join(const struct link *l, struct mono now)
+{
+	return l->token && now.ns >= l->join_at.ns;
+}
+
+static void
+begin_join(struct link *l)
+{
+	l->joined = false;
+	l->join_sent = (struct mono){0};
+	link_set_state(l, LINK_JOINING, "trying the join token");
+	change_key(l, true);
+}
+
+/* Whatever came of it: the node itself knocks again. */
+static void
+end_join(struct link *l)
+{
+	link_set_state(l, LINK_CONNECTING, l->joined ? "joined" : l->refusal);
+	change_key(l, false);
+}
+
+void
+link_forget_token(struct link *l)
+{
+	l->token = NULL; /* the dealer has a copy, if it is at it */
+}
+
+static void
+send_join(struct link *l, struct mono now)
+{
+	struct msg m;
+
+	memset(&m, 0, sizeof(m));
+	m.kind = MESH_JOIN;
+	(void)snprintf(m.u.join.name, sizeof(m.u.join.name), "%s", l->name);
+	memcpy(m.u.join.key, l->keys->public_key, sizeof(m.u.join.key));
+	l->join_sent = now;
+	try_send(l, &m);
+}
+
+/* From now on the tick brings the node back. */
+static void
+join_failed(struct link *l, const char *why)
+{
+	uint64_t held;
+
+	(void)snprintf(l->refusal, sizeof(l->refusal), "%s", why);
+	l->join_at = mono_add_ns(clock_mono(), JOIN_REST_NS);
+	if (log_limit_ok(&l->log_refused, clock_mono(), &held))
+		log_warn("controller %s: the join token was refused: %s",
+		         l->title, why);
+}
+
+static void
+heard_joined(struct link *l, uint32_t node_id)
+{
+	l->joined = true;
+	l->refusal[0] = '\0';
+	log_info("controller %s: joined with the token as '%s' (node %" PRIu32
+	         ")",
+	         l->title, l->name, node_id);
+}
+
+/* What a token hears; the rest is not for it. */
+static void
+dispatch_token(struct link *l, const struct msg *m)
+{
+	if (m->kind == MESH_JOINED)
+		heard_joined(l, m->u.joined_id);
+	else if (m->kind == MESH_REFUSED)
+		join_failed(l, m->u.reason);
+}
+
+static void
+token_on_state(struct link *l, enum dealer_state now)
+{
+	if (now == DEALER_UP)
+		send_join(l, clock_mono());
+	else if (now == DEALER_REFUSED)
+		join_failed(l, "it is none of this controller's (or the "
+		               "controller's key is not the one configured)");
+}
+
+static void
+tick_joining(struct link *l, struct mono now)
+{
+	if (l->joined || now.ns < l->join_at.ns) {
+		end_join(l);
+	} else if (mono_diff_ns(now, l->since) >= JOIN_PATIENCE_NS) {
+		join_failed(l, "no answer");
+		end_join(l);
+	} else if (l->join_sent.ns != 0 &&
+	           mono_diff_ns(now, l->join_sent) >= JOIN_AGAIN_NS) {
+		send_join(l, now);
+	}
 }
 
 /* ---- receiving ---- */
@@ -281,10 +416,12 @@ dispatch(struct link *l, struct msg *m)
 	case MESH_BATCH_ACK:
 		l->ops->ack(l->arg, l, &m->u.ack);
 		break;
+	case MESH_JOINED: /* for a token */
 	case MESH_HELLO:
 	case MESH_BATCH:
 	case MESH_BYE:
-		break; /* what only nodes send */
+	case MESH_JOIN:
+		break; /* what only nodes and tokens send */
 	}
 }
 
@@ -294,6 +431,11 @@ link_on_message(void *arg, struct msg *m)
 	struct link *l = arg;
 
 	l->heard = clock_mono();
+	if (l->as_token) {
+		dispatch_token(l, m);
+		msg_clear(m);
+		return;
+	}
 	if (l->silent) {
 		l->silent = false;
 		log_info("controller %s: speaks again", l->title);
@@ -333,13 +475,18 @@ link_on_state(void *arg, enum dealer_state now)
 	struct link *l = arg;
 	const struct mono t = clock_mono();
 
+	if (l->as_token) {
+		token_on_state(l, now);
+		return;
+	}
 	switch (now) {
 	case DEALER_CONNECTING:
 		link_set_state(l, LINK_CONNECTING, "connection lost");
 		break;
 	case DEALER_REFUSED:
 		link_set_state(l, LINK_KNOCKING, "handshake refused");
-		say_waiting(l, t);
+		if (!may_join(l, t))
+			say_waiting(l, t);
 		break;
 	case DEALER_UP:
 		l->heard = t;
@@ -379,12 +526,20 @@ tick_welcomed(struct link *l, struct mono now)
 void
 link_on_tick(struct link *l, struct mono now)
 {
+	if (!l->dealer)
+		change_key(l, false);
 	switch (l->state) {
 	case LINK_CONNECTING:
 		say_unreachable(l, now);
 		break;
 	case LINK_KNOCKING:
-		say_waiting(l, now);
+		if (may_join(l, now))
+			begin_join(l);
+		else
+			say_waiting(l, now);
+		break;
+	case LINK_JOINING:
+		tick_joining(l, now);
 		break;
 	case LINK_HELLO:
 		link_say_hello(l, now);
@@ -408,12 +563,6 @@ struct link *
 link_new(const struct link_opts *o, char *err, size_t err_size)
 {
 	struct link *l = calloc(1, sizeof(*l));
-	struct dealer_opts d = {.context = o->context,
-	                        .base = o->base,
-	                        .address = o->address,
-	                        .keys = o->keys,
-	                        .ops = &dealer_ops,
-	                        .arg = l};
 
 	if (!l) {
 		(void)snprintf(err, err_size, "out of memory");
@@ -425,9 +574,18 @@ link_new(const struct link_opts *o, char *err, size_t err_size)
 	l->arg = o->arg;
 	l->since = clock_mono();
 	l->storing = true;
+	l->keys = o->keys;
+	l->token = o->token;
+	l->name = o->name;
 	keys_fingerprint(o->keys->public_key, l->fingerprint);
-	memcpy(d.server_key, o->server_key, KEYS_BYTES);
-	l->dealer = dealer_new(&d, err, err_size);
+	l->dealer_opts = (struct dealer_opts){.context = o->context,
+	                                      .base = o->base,
+	                                      .address = o->address,
+	                                      .keys = o->keys,
+	                                      .ops = &dealer_ops,
+	                                      .arg = l};
+	memcpy(l->dealer_opts.server_key, o->server_key, KEYS_BYTES);
+	l->dealer = dealer_new(&l->dealer_opts, err, err_size);
 	if (l->dealer)
 		return l;
 	free(l);

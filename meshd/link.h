@@ -12,6 +12,12 @@
  *   REFUSED (Hello again every 10 s) ◀─────────────┘
  *   any of them ──connection lost──▶ CONNECTING
  *
+ * With a join token, a node that is not approved yet lets itself in:
+ *
+ *   KNOCKING ── connect as the token ──▶ JOINING (Join sent, again every 2 s)
+ *      ▲                                   │ Joined: connect as the node
+ *      └── refused: again after a minute ──┘
+ *
  * Heartbeats go out every 2 s while WELCOMED; a WELCOMED controller that says
  * nothing for 6 s is silent, and not usable until it speaks again. A new
  * instance id in its heartbeat (it restarted) gets a new Hello. The link logs
@@ -30,6 +36,7 @@
 enum link_state {
 	LINK_CONNECTING,
 	LINK_KNOCKING,
+	LINK_JOINING, /* connecting or connected as the join token */
 	LINK_HELLO,
 	LINK_WELCOMED,
 	LINK_REFUSED
@@ -56,7 +63,9 @@ struct link_ops {
 struct link_opts {
 	const char *title, *address; /* borrowed, outlive the link */
 	uint8_t server_key[KEYS_BYTES];
-	const struct keys *keys;        /* borrowed during link_new() */
+	const struct keys *keys;        /* borrowed, outlive the link */
+	const struct keys *token;       /* the same; NULL: no join token */
+	const char *name;               /* to join under; borrowed */
 	struct dealer_context *context; /* borrowed */
 	struct event_base *base;        /* borrowed */
 	const struct link_ops *ops;     /* borrowed */
@@ -78,11 +87,13 @@ bool link_is_usable(const struct link *l);
 bool link_is_storing(const struct link *l);
 /* Unacknowledged batches allowed, from Welcome. */
 uint32_t link_window(const struct link *l);
-/* What it refused us for, or "". */
+/* What it refused us, or our join token, for; or "". */
 const char *link_refusal(const struct link *l);
 
 /* Hello again, for a fresh Welcome and roster; at most every 2 s. */
 void link_say_hello(struct link *l, struct mono now);
+/* The node is in: from now on its own key or none. */
+void link_forget_token(struct link *l);
 int link_send_batch(struct link *l, const struct msg_batch *b)
     __attribute__((warn_unused_result));
 void link_send_bye(struct link *l, const char *reason);

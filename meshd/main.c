@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define LINE 512
 #define CONFIG_DEFAULT "/etc/twmesh/meshd.conf"
@@ -49,6 +50,27 @@ load_keys(struct program *p)
 		die("state_dir %s: %s", dir, strerror(errno));
 	if (!keys_load_or_create(key, pub, &p->node.keys, err, sizeof(err)))
 		die("%s", err);
+}
+
+/* A file that is not there is no fault: a token is for the first time only,
+ * and operators clear away what is used. */
+static void
+load_token(struct program *p)
+{
+	const char *path = p->config.join_token_file;
+	char err[LINE];
+
+	if (path[0] == '\0')
+		return;
+	if (access(path, F_OK) < 0 && errno == ENOENT) {
+		log_info("join_token_file %s: not there: a node that is not "
+		         "known yet waits for approval",
+		         path);
+		return;
+	}
+	if (!keys_load(path, &p->node.token, err, sizeof(err)))
+		die("join_token_file %s", err);
+	p->node.has_token = true;
 }
 
 static _Noreturn void
@@ -173,6 +195,7 @@ main(int argc, char **argv)
 	svc_die_with_parent();
 	(void)svc_raise_nofile();
 	load_keys(&p);
+	load_token(&p);
 	block_signals(SIG_BLOCK);
 	if (!node_start(&p.node, &p.config, err, sizeof(err)))
 		die("%s", err);

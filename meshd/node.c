@@ -217,6 +217,7 @@ load_cache(struct node *n)
 		                        : strerror(-rc));
 		return;
 	}
+	n->was_in = true;
 	self = roster_node_by_id(&r, id);
 	if (!self || strcmp(self->name, n->config->name) != 0) {
 		log_warn("%s: not used: it is of another node", n->cache_path);
@@ -301,6 +302,8 @@ node_on_welcome(void *arg, struct link *l, const struct msg_welcome *w)
 	struct node *n = arg;
 	uint64_t again = 0;
 
+	for (size_t i = 0; i < n->config->controller_n; i++)
+		link_forget_token(n->link[i]);
 	if (l != best_link(n))
 		return; /* a controller in reserve */
 	n->self_id = w->node_id;
@@ -390,13 +393,17 @@ start_links(struct node *n, char *err, size_t err_size)
 {
 	for (size_t i = 0; i < n->config->controller_n; i++) {
 		const struct meshd_controller *c = &n->config->controller[i];
-		struct link_opts o = {.title = c->title,
-		                      .address = c->address,
-		                      .keys = &n->keys,
-		                      .context = n->context,
-		                      .base = n->base,
-		                      .ops = &link_ops,
-		                      .arg = n};
+		struct link_opts o = {
+		    .title = c->title,
+		    .address = c->address,
+		    .keys = &n->keys,
+		    /* A node that was removed must not let itself in again. */
+		    .token = n->has_token && !n->was_in ? &n->token : NULL,
+		    .name = n->config->name,
+		    .context = n->context,
+		    .base = n->base,
+		    .ops = &link_ops,
+		    .arg = n};
 
 		memcpy(o.server_key, c->key, KEYS_BYTES);
 		n->link[i] = link_new(&o, err, err_size);
@@ -540,6 +547,7 @@ node_clear(struct node *n)
 	roster_clear(&n->roster);
 	free(n->cache_path);
 	keys_wipe(&n->keys);
+	keys_wipe(&n->token);
 }
 
 void

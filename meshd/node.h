@@ -33,6 +33,9 @@ struct localsock;
 struct node {
 	const struct meshd_config *config; /* borrowed */
 	struct keys keys;
+	struct keys token; /* valid if has_token */
+	bool has_token;
+	bool was_in; /* a roster was cached: it has been in the mesh */
 	char fingerprint[KEYS_FINGERPRINT_SIZE];
 
 	struct event_base *base; /* owned, as all below */

@@ -423,6 +423,59 @@ doc_nodes_clear(struct doc_nodes *n)
 	memset(n, 0, sizeof(*n));
 }
 
+static bool
+read_token(json_t *o, struct doc_token *t)
+{
+	json_t *id = json_object_get(o, "token_id");
+	json_t *uses = json_object_get(o, "uses");
+	json_t *max = json_object_get(o, "uses_max");
+
+	if (!json_is_integer(id) || !json_is_integer(uses) ||
+	    !json_is_integer(max))
+		return false;
+	*t = (struct doc_token){
+	    .fingerprint = get_text(o, "fingerprint"),
+	    .state = get_text(o, "state"),
+	    .created_at = get_text(o, "created_at"),
+	    .expires_at = get_text(o, "expires_at"),
+	    .last_used_at = get_text(o, "last_used_at"),
+	    .token_id = json_integer_value(id),
+	    .uses = json_integer_value(uses),
+	    .uses_max = json_integer_value(max),
+	    .nodes = json_object_get(o, "nodes"),
+	};
+	return true;
+}
+
+bool
+doc_tokens_read(json_t *root, struct doc_tokens *out, char *err)
+{
+	json_t *tokens = json_object_get(root, "tokens");
+	struct doc_tokens d = {.token_n = json_array_size(tokens)};
+
+	if (!json_is_array(tokens) || d.token_n > NODES_MAX)
+		return fail(err, "tokens", "an array of at most 100,000");
+	d.token = calloc(d.token_n + 1, sizeof(*d.token));
+	if (!d.token)
+		return fail(err, "memory", "more");
+	for (size_t i = 0; i < d.token_n; i++) {
+		if (!read_token(json_array_get(tokens, i), &d.token[i])) {
+			doc_tokens_clear(&d);
+			return fail(err, "tokens[]",
+			            "integers token_id, uses, uses_max");
+		}
+	}
+	*out = d;
+	return true;
+}
+
+void
+doc_tokens_clear(struct doc_tokens *t)
+{
+	free(t->token);
+	memset(t, 0, sizeof(*t));
+}
+
 double
 doc_age_s(const char *iso, int64_t now_wall_ns)
 {

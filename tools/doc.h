@@ -98,6 +98,20 @@ struct doc_nodes {
 bool doc_nodes_read(json_t *root, struct doc_nodes *out, char *err);
 void doc_nodes_clear(struct doc_nodes *n);
 
+struct doc_token {
+	const char *fingerprint, *state, *created_at, *expires_at,
+	    *last_used_at;
+	int64_t token_id, uses, uses_max;
+	json_t *nodes; /* borrowed array of names */
+};
+
+struct doc_tokens {
+	struct doc_token *token; /* owned */
+	size_t token_n;
+};
+bool doc_tokens_read(json_t *root, struct doc_tokens *out, char *err);
+void doc_tokens_clear(struct doc_tokens *t);
+
 /* Seconds since an ISO 8601 UTC instant ("2026-11-23T10:02:14.123Z"); NAN
  * when it is not one. */
 double doc_age_s(const char *iso, int64_t now_wall_ns);

@@ -18,8 +18,15 @@
 #include <string.h>
 
 static const struct tool_cmd *const commands[] = {
-    &tool_ping,  &tool_matrix,       &tool_path,
-    &tool_nodes, &tool_node_approve, &tool_node_remove,
+    &tool_ping,
+    &tool_matrix,
+    &tool_path,
+    &tool_nodes,
+    &tool_node_approve,
+    &tool_node_remove,
+    &tool_node_token_create,
+    &tool_node_token_list,
+    &tool_node_token_revoke,
 };
 #define COMMANDS_N (sizeof(commands) / sizeof(commands[0]))
 
@@ -29,11 +36,11 @@ usage(FILE *out)
 	(void)fputs("usage: twmesh COMMAND [OPTION ...] [ARGUMENT ...]\n\n",
 	            out);
 	for (size_t i = 0; i < COMMANDS_N; i++)
-		(void)fprintf(out, "  %-14s %s\n", commands[i]->name,
+		(void)fprintf(out, "  %-17s  %s\n", commands[i]->name,
 		              commands[i]->help);
 	(void)fputs(
-	    "  version        print the version\n"
-	    "  help [COMMAND] print this, or what a command can do\n\n"
+	    "  version            print the version\n"
+	    "  help [COMMAND]     print this, or what a command can do\n\n"
 	    "A controller is found by --controller URL, TWMESH_CONTROLLER, "
 	    "--socket PATH,\nTWMESH_SOCKET, else "
 	    "/run/twmesh/controller.sock. ping needs none.\n"
@@ -42,22 +49,32 @@ usage(FILE *out)
 	    out);
 }
 
+/* How many words the name takes, if the first words of argv are it; else 0. */
+static int
+words_of(const char *name, int argc, char **argv)
+{
+	int words = 0;
+
+	while (*name) {
+		const size_t n = strcspn(name, " ");
+
+		if (words == argc || strlen(argv[words]) != n ||
+		    strncmp(argv[words], name, n) != 0)
+			return 0;
+		words++;
+		name += n + (name[n] == ' ');
+	}
+	return words;
+}
+
 /* The command that argv names, and how many words its name takes. */
 static const struct tool_cmd *
 find_command(int argc, char **argv, int *words)
 {
 	for (size_t i = 0; i < COMMANDS_N; i++) {
-		const char *name = commands[i]->name;
-		const char *second = strchr(name, ' ');
-		const size_t n =
-		    second ? (size_t)(second - name) : strlen(name);
-
-		if (strlen(argv[0]) != n || strncmp(argv[0], name, n) != 0)
-			continue;
-		if (second && (argc < 2 || strcmp(argv[1], second + 1) != 0))
-			continue;
-		*words = second ? 2 : 1;
-		return commands[i];
+		*words = words_of(commands[i]->name, argc, argv);
+		if (*words)
+			return commands[i];
 	}
 	return NULL;
 }
@@ -65,12 +82,18 @@ find_command(int argc, char **argv, int *words)
 static int
 unknown_command(int argc, char **argv)
 {
-	if (strcmp(argv[0], "node") == 0 && argc < 2)
-		die("expected 'node approve' or 'node remove', found 'node'");
-	if (strcmp(argv[0], "node") == 0)
-		die("expected 'node approve' or 'node remove', found 'node %s'",
-		    argv[1]);
-	die("expected a command (see twmesh help), found '%s'", argv[0]);
+	const bool token = argc > 1 && strcmp(argv[1], "token") == 0;
+	const int depth = token ? 2 : 1; /* words that are right */
+
+	if (strcmp(argv[0], "node") != 0)
+		die("expected a command (see twmesh help), found '%s'",
+		    argv[0]);
+	die("expected %s, found '%s%s%s'",
+	    token ? "'node token create', 'node token list' or 'node token "
+	            "revoke'"
+	          : "'node approve', 'node remove' or 'node token'",
+	    token ? "node token" : "node", argc > depth ? " " : "",
+	    argc > depth ? argv[depth] : "");
 }
 
 static int

@@ -284,8 +284,7 @@ add_metrics(json_t *doc, const struct ping_sum *p)
 			                            : json_null();
 		else if (v == METRIC_NULL)
 			j = json_null();
-		else if (m->type == METRIC_DURATION ||
-		         m->type == METRIC_MILLI)
+		else if (m->type == METRIC_DURATION || m->type == METRIC_MILLI)
 			j = json_real(metric_shown(m, v));
 		else
 			j = json_integer(v);

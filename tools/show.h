@@ -31,6 +31,11 @@ void show_path_csv(FILE *out, const struct doc_path *p);
 
 void show_nodes(FILE *out, const struct doc_nodes *n, int64_t now_wall_ns,
                 bool coloured);
+void show_tokens(FILE *out, const struct doc_tokens *t, bool coloured);
+void show_tokens_csv(FILE *out, const struct doc_tokens *t);
+/* Entries of an array of strings, joined by spaces; cut to fit. */
+void show_join(json_t *list, char *out, size_t size);
+
 void show_nodes_csv(FILE *out, const struct doc_nodes *n);
 
 #endif

@@ -4,10 +4,8 @@
 #include <math.h>
 #include <string.h>
 
-/* Entries of an array of strings, joined; " (no consent)" behind those that
- * are in `without`. */
-static void
-join(json_t *list, char *out, size_t size)
+void
+show_join(json_t *list, char *out, size_t size)
 {
 	size_t at = 0;
 
@@ -78,8 +76,8 @@ put_node(FILE *out, const struct doc_node *n, int width, int64_t now_wall_ns,
 
 	format_clock(n, clock, sizeof(clock));
 	format_spool(n, spool, sizeof(spool));
-	join(n->addresses, addrs, sizeof(addrs));
-	join(n->unconsented, no, sizeof(no));
+	show_join(n->addresses, addrs, sizeof(addrs));
+	show_join(n->unconsented, no, sizeof(no));
 	term_put(out, n->name, -width, TERM_BOLD, coloured);
 	(void)fputs("  ", out);
 	term_put(out, n->site, -8, TERM_PLAIN, false);
@@ -176,8 +174,8 @@ show_nodes_csv(FILE *out, const struct doc_nodes *d)
 		                            addrs,
 		                            no};
 
-		join(n->addresses, addrs, sizeof(addrs));
-		join(n->unconsented, no, sizeof(no));
+		show_join(n->addresses, addrs, sizeof(addrs));
+		show_join(n->unconsented, no, sizeof(no));
 		for (size_t j = 0; j < sizeof(text) / sizeof(text[0]); j++) {
 			(void)fputs(j ? "," : "", out);
 			csv_put(out, text[j]);

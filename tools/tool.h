@@ -46,6 +46,7 @@ bool tool_has_args(const struct tool_cmd *cmd, int argc, char **argv, int n,
 void tool_help(const struct tool_cmd *cmd);
 
 extern const struct tool_cmd tool_ping, tool_matrix, tool_path, tool_nodes,
-    tool_node_approve, tool_node_remove;
+    tool_node_approve, tool_node_remove, tool_node_token_create,
+    tool_node_token_list, tool_node_token_revoke;
 
 #endif

@@ -6,6 +6,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -182,11 +183,13 @@ open_monitor(struct dealer *d, struct dealer_context *context)
 	                   ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL |
 	                   ZMQ_EVENT_HANDSHAKE_FAILED_AUTH;
 	const struct zsock_opt opt[] = {{ZMQ_LINGER, 0}};
+	static atomic_uint monitors;
 	char endpoint[64];
 
-	/* The address of d tells our monitors apart. */
-	(void)snprintf(endpoint, sizeof(endpoint), "inproc://monitor-%p",
-	               (void *)d);
+	/* A number of its own: libzmq closes a monitor in its own time, and
+	 * the address of d may be that of a dealer freed just now. */
+	(void)snprintf(endpoint, sizeof(endpoint), "inproc://monitor-%u",
+	               atomic_fetch_add(&monitors, 1));
 	return zmq_socket_monitor(d->z.sock, endpoint, events) == 0 &&
 	       zsock_open(&d->monitor, context, ZMQ_PAIR) &&
 	       zsock_set(&d->monitor, opt, 1) &&

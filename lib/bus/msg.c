@@ -16,9 +16,11 @@ static const char *const kind_names[] = {
     [MESH_BATCH_ACK] = "batch-ack",
     [MESH_BYE] = "bye",
     [MESH_REFUSED] = "refused",
+    [MESH_JOIN] = "join",
+    [MESH_JOINED] = "joined",
 };
 #define KIND_N (sizeof(kind_names) / sizeof(kind_names[0]))
-static_assert(KIND_N == MESH_REFUSED + 1, "one name each");
+static_assert(KIND_N == MESH_KINDS, "one name each");
 
 static const char *const err_names[] = {
     [MSG_OK] = "ok",
@@ -70,6 +72,8 @@ msg_clear(struct msg *m)
 	case MESH_HEARTBEAT:
 	case MESH_BYE:
 	case MESH_REFUSED:
+	case MESH_JOIN:
+	case MESH_JOINED:
 		break;
 	}
 	memset(&m->u, 0, sizeof(m->u));

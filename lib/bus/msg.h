@@ -54,8 +54,11 @@ enum msg_kind {
 	MESH_BATCH,
 	MESH_BATCH_ACK,
 	MESH_BYE,
-	MESH_REFUSED
+	MESH_REFUSED,
+	MESH_JOIN,
+	MESH_JOINED
 };
+#define MESH_KINDS (MESH_JOINED + 1)
 const char *msg_kind_str(enum msg_kind k);
 
 struct msg_fact {
@@ -207,6 +210,13 @@ struct batch_body {
 };
 void batch_body_clear(struct batch_body *b);
 
+/* From a join token: admit the node with this key. */
+#define JOIN_KEY_BYTES 32
+struct msg_join {
+	char name[NAME_MAX_CHARS + 1];
+	uint8_t key[JOIN_KEY_BYTES];
+};
+
 struct msg_batch {
 	struct id16 spool_id;
 	uint64_t seq;
@@ -236,6 +246,8 @@ struct msg {
 		struct msg_heartbeat heartbeat;
 		struct msg_batch batch;
 		struct msg_batch_ack ack;
+		struct msg_join join;
+		uint32_t joined_id;        /* MESH_JOINED: the node's id */
 		char reason[MSG_TEXT_MAX]; /* MESH_BYE, MESH_REFUSED */
 	} u;
 };

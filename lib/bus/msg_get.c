@@ -432,6 +432,15 @@ get_ack(struct wire_get *w, const Twmesh__Wire__BatchAck *a,
 	return true;
 }
 
+static bool
+get_join(struct wire_get *w, const Twmesh__Wire__Join *j, struct msg_join *out)
+{
+	if (j->key.len != sizeof(out->key))
+		return wire_bad(w, "key");
+	memcpy(out->key, j->key.data, sizeof(out->key));
+	return get_name(w, "name", j->name, out->name);
+}
+
 bool
 wire_get_body(struct wire_get *w, const Twmesh__Wire__Envelope *e,
               struct msg *out)
@@ -469,6 +478,13 @@ wire_get_body(struct wire_get *w, const Twmesh__Wire__Envelope *e,
 		out->kind = MESH_REFUSED;
 		return get_text(w, "reason", e->refused->reason, 0,
 		                out->u.reason, sizeof(out->u.reason));
+	case TWMESH__WIRE__ENVELOPE__BODY_JOIN:
+		out->kind = MESH_JOIN;
+		return get_join(w, e->join, &out->u.join);
+	case TWMESH__WIRE__ENVELOPE__BODY_JOINED:
+		out->kind = MESH_JOINED;
+		return get_u32(w, "node_id", e->joined->node_id, 1, INT32_MAX,
+		               &out->u.joined_id);
 	default:
 		out->kind = MESH_NEED_HELLO; /* owns nothing */
 		return wire_bad(w, "body");

@@ -282,6 +282,31 @@ put_refused(struct arena *a, const char *reason)
 	return w;
 }
 
+static Twmesh__Wire__Join *
+put_join(struct arena *a, const struct msg_join *m)
+{
+	Twmesh__Wire__Join *w = arena_alloc(a, sizeof(*w));
+
+	if (!w)
+		return NULL;
+	twmesh__wire__join__init(w);
+	w->name = put_text(m->name);
+	w->key = put_bytes(m->key, sizeof(m->key));
+	return w;
+}
+
+static Twmesh__Wire__Joined *
+put_joined(struct arena *a, uint32_t node_id)
+{
+	Twmesh__Wire__Joined *w = arena_alloc(a, sizeof(*w));
+
+	if (!w)
+		return NULL;
+	twmesh__wire__joined__init(w);
+	w->node_id = node_id;
+	return w;
+}
+
 static Twmesh__Wire__NeedHello *
 put_need_hello(struct arena *a)
 {
@@ -326,6 +351,12 @@ wire_put_body(struct arena *a, const struct msg *m, Twmesh__Wire__Envelope *e)
 	case MESH_REFUSED:
 		e->body_case = TWMESH__WIRE__ENVELOPE__BODY_REFUSED;
 		return (e->refused = put_refused(a, m->u.reason));
+	case MESH_JOIN:
+		e->body_case = TWMESH__WIRE__ENVELOPE__BODY_JOIN;
+		return (e->join = put_join(a, &m->u.join));
+	case MESH_JOINED:
+		e->body_case = TWMESH__WIRE__ENVELOPE__BODY_JOINED;
+		return (e->joined = put_joined(a, m->u.joined_id));
 	}
 	return false;
 }

@@ -40,6 +40,7 @@ show_all(FILE *f, json_t *root, unsigned how)
 	char err[DOC_ERR_MAX];
 	struct doc_matrix m;
 	struct doc_path p;
+	struct doc_tokens t;
 	struct doc_nodes n;
 
 	if (doc_matrix_read(root, &m, err)) {
@@ -60,6 +61,11 @@ show_all(FILE *f, json_t *root, unsigned how)
 		show_nodes(f, &n, INT64_C(1795428012500000000), false);
 		show_nodes_csv(f, &n);
 		doc_nodes_clear(&n);
+	}
+	if (doc_tokens_read(root, &t, err)) {
+		show_tokens(f, &t, false);
+		show_tokens_csv(f, &t);
+		doc_tokens_clear(&t);
 	}
 }
 

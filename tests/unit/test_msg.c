@@ -273,6 +273,13 @@ some_msg(struct msg *m, enum msg_kind kind)
 	case MESH_REFUSED:
 		some_text(m->u.reason, sizeof(m->u.reason), 0);
 		break;
+	case MESH_JOIN:
+		some_name(m->u.join.name);
+		fill(m->u.join.key, sizeof(m->u.join.key));
+		break;
+	case MESH_JOINED:
+		m->u.joined_id = 1 + (uint32_t)below(INT32_MAX);
+		break;
 	case MESH_NEED_HELLO:
 		break;
 	}
@@ -347,7 +354,7 @@ assert_same_values(const struct msg *a, const struct msg *b)
 START_TEST(every_message_survives_coding)
 {
 	for (int round = 0; round < 300; round++) {
-		for (int k = MESH_HELLO; k <= MESH_REFUSED; k++) {
+		for (int k = MESH_HELLO; k < MESH_KINDS; k++) {
 			const char *field = NULL;
 			struct msg m, back;
 			enum msg_err e;
@@ -377,7 +384,7 @@ START_TEST(cut_and_flipped_messages_never_harm)
 		uint8_t *bytes;
 		size_t len;
 
-		some_msg(&m, (enum msg_kind)below(MESH_REFUSED + 1));
+		some_msg(&m, (enum msg_kind)below(MESH_KINDS));
 		ck_assert(msg_encode(&m, &bytes, &len));
 		for (uint64_t n = below(8); n > 0; n--)
 			bytes[below(len)] ^= (uint8_t)(1U << below(8));
@@ -862,6 +869,38 @@ START_TEST(other_versions_and_unknown_bodies_are_told_apart)
 }
 END_TEST
 
+START_TEST(each_field_of_join_bad_once)
+{
+	static uint8_t key[JOIN_KEY_BYTES + 1];
+	Twmesh__Wire__Envelope e = TWMESH__WIRE__ENVELOPE__INIT;
+	Twmesh__Wire__Join j = TWMESH__WIRE__JOIN__INIT;
+	Twmesh__Wire__Joined d = TWMESH__WIRE__JOINED__INIT;
+
+	e.version = MSG_VERSION;
+	e.body_case = TWMESH__WIRE__ENVELOPE__BODY_JOIN;
+	e.join = &j;
+	j.name = str("ams1");
+	j.key = (ProtobufCBinaryData){JOIN_KEY_BYTES, key};
+	ck_assert_int_eq(decode(&e), MSG_OK);
+	for (size_t len = 0; len <= sizeof(key); len += sizeof(key)) {
+		j.key.len = len;
+		ck_assert_int_eq(decode(&e), MSG_ERR_FIELD);
+		ck_assert_str_eq(field, "key");
+	}
+	j.key.len = JOIN_KEY_BYTES;
+	j.name = str("Ams1");
+	ck_assert_int_eq(decode(&e), MSG_ERR_FIELD);
+	ck_assert_str_eq(field, "name");
+	e.body_case = TWMESH__WIRE__ENVELOPE__BODY_JOINED;
+	e.joined = &d;
+	d.node_id = 0;
+	ck_assert_int_eq(decode(&e), MSG_ERR_FIELD);
+	ck_assert_str_eq(field, "node_id");
+	d.node_id = 1;
+	ck_assert_int_eq(decode(&e), MSG_OK);
+}
+END_TEST
+
 START_TEST(a_batch_with_another_digest_is_refused)
 {
 	struct msg m, back;
@@ -899,6 +938,7 @@ main(void)
 	tcase_add_test(t, each_field_of_roster_bad_once);
 	tcase_add_test(t, each_field_of_host_limited_bad_once);
 	tcase_add_test(t, other_versions_and_unknown_bodies_are_told_apart);
+	tcase_add_test(t, each_field_of_join_bad_once);
 	tcase_add_test(t, a_batch_with_another_digest_is_refused);
 	suite_add_tcase(s, t);
 	sr = srunner_create(s);

@@ -436,6 +436,71 @@ START_TEST(test_nodes_refuses)
 }
 END_TEST
 
+START_TEST(test_tokens)
+{
+	json_t *j = parse(
+	    "{\"tokens\":[{\"token_id\":3,\"fingerprint\":\"ABCD-EFGH-IJKL-"
+	    "MNOP\",\"state\":\"open\",\"uses\":1,\"uses_max\":5,"
+	    "\"created_at\":\"2026-11-23T09:00:00.000Z\",\"expires_at\":"
+	    "\"2026-11-24T09:00:00.000Z\",\"last_used_at\":"
+	    "\"2026-11-23T09:30:00.125Z\",\"nodes\":[\"ams1\",\"=x\\u001b\"]},"
+	    "{\"token_id\":4,\"state\":\"used up\",\"uses\":1,"
+	    "\"uses_max\":1}]}");
+	char err[DOC_ERR_MAX] = "";
+	struct doc_tokens d;
+	size_t len = 0;
+	FILE *f = print_begin(&len);
+
+	ck_assert_msg(doc_tokens_read(j, &d, err), "%s", err);
+	show_tokens(f, &d, false);
+	(void)fclose(f);
+	ck_assert_str_eq(
+	    shown,
+	    "   id  state     uses         expires               last used  "
+	    "           fingerprint          let in\n"
+	    "    3  open      1 of 5       2026-11-24T09:00:00Z  "
+	    "2026-11-23T09:30:00Z  ABCD-EFGH-IJKL-MNOP  ams1 =x?\n"
+	    "    4  used up   1 of 1       -                     -          "
+	    "                                \n");
+	f = print_begin(&len);
+	show_tokens_csv(f, &d);
+	(void)fclose(f);
+	ck_assert_ptr_nonnull(strstr(
+	    shown, "\n3,open,1,5,2026-11-23T09:00:00.000Z,2026-11-24T09:00:00"
+	           ".000Z,2026-11-23T09:30:00.125Z,ABCD-EFGH-IJKL-MNOP,"));
+	doc_tokens_clear(&d);
+	json_decref(j);
+	j = parse("{\"tokens\":[]}");
+	ck_assert(doc_tokens_read(j, &d, err));
+	f = print_begin(&len);
+	show_tokens(f, &d, true);
+	(void)fclose(f);
+	ck_assert_str_eq(shown, "no join tokens\n");
+	doc_tokens_clear(&d);
+	json_decref(j);
+}
+END_TEST
+
+START_TEST(test_tokens_refuses)
+{
+	static const char *const bad[] = {
+	    "{}",
+	    "{\"tokens\":{}}",
+	    "{\"tokens\":[1]}",
+	    "{\"tokens\":[{\"token_id\":\"1\",\"uses\":1,\"uses_max\":1}]}",
+	};
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		char err[DOC_ERR_MAX] = "";
+		json_t *j = parse(bad[i]);
+		struct doc_tokens d;
+
+		ck_assert_msg(!doc_tokens_read(j, &d, err), "%s", bad[i]);
+		json_decref(j);
+	}
+}
+END_TEST
+
 START_TEST(test_age)
 {
 	const int64_t now = INT64_C(1795428012500000000);
@@ -473,6 +538,8 @@ main(void)
 	tcase_add_test(t, test_path);
 	tcase_add_test(t, test_nodes);
 	tcase_add_test(t, test_nodes_refuses);
+	tcase_add_test(t, test_tokens);
+	tcase_add_test(t, test_tokens_refuses);
 	tcase_add_test(t, test_age);
 	suite_add_tcase(s, t);
 	r = srunner_create(s);

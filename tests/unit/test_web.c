@@ -205,6 +205,80 @@ START_TEST(a_bad_approval_says_what_was_expected)
 }
 END_TEST
 
+static struct ask *
+parse_ask(enum ask_kind kind, const char *json)
+{
+	return admin_parse(kind, json, strlen(json), why, sizeof(why));
+}
+
+START_TEST(a_token_s_making_and_ending_are_read)
+{
+	struct ask *a =
+	    parse_ask(ASK_TOKEN_CREATE, "{\"uses\":3,\"expires_s\":60}");
+
+	ck_assert_msg(a != NULL, "%s", why);
+	ck_assert_int_eq(a->u.token.uses, 3);
+	ck_assert_int_eq(a->u.token.expires_s, 60);
+	ask_free(a);
+	a = parse_ask(ASK_TOKEN_REVOKE, "{\"token_id\":12}");
+	ck_assert_msg(a != NULL, "%s", why);
+	ck_assert_int_eq(a->u.token.token_id, 12);
+	ask_free(a);
+}
+END_TEST
+
+START_TEST(a_bad_token_request_says_what_was_expected)
+{
+	static const struct {
+		enum ask_kind kind;
+		const char *json, *says;
+	} t[] = {
+	    {ASK_TOKEN_CREATE, "{}", "uses: expected an integer from 1 to"},
+	    {ASK_TOKEN_CREATE, "{\"uses\":0,\"expires_s\":1}", "uses: "},
+	    {ASK_TOKEN_CREATE, "{\"uses\":100001,\"expires_s\":1}", "uses: "},
+	    {ASK_TOKEN_CREATE, "{\"uses\":1.5,\"expires_s\":1}", "uses: "},
+	    {ASK_TOKEN_CREATE, "{\"uses\":1,\"expires_s\":0}",
+	     "expires_s: expected an integer from 1 to 31622400"},
+	    {ASK_TOKEN_CREATE, "{\"uses\":1,\"expires_s\":31622401}",
+	     "expires_s: "},
+	    {ASK_TOKEN_CREATE, "{\"uses\":1,\"expires_s\":1,\"name\":\"a\"}",
+	     "unknown member \"name\""},
+	    {ASK_TOKEN_REVOKE, "{\"token_id\":\"1\"}", "token_id: "},
+	    {ASK_TOKEN_REVOKE, "{\"token_id\":0}", "token_id: "},
+	};
+
+	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+		ck_assert_ptr_null(parse_ask(t[i].kind, t[i].json));
+		ck_assert_msg(strstr(why, t[i].says) != NULL, "%zu: %s", i,
+		              why);
+	}
+}
+END_TEST
+
+START_TEST(a_new_token_is_answered_with_its_secret_once)
+{
+	struct tell t = {.kind = TELL_ADMIN};
+	struct blob *b;
+
+	t.u.admin.token_id = 7;
+	t.u.admin.uses = 2;
+	(void)snprintf(t.u.admin.secret, sizeof(t.u.admin.secret), "%052d", 0);
+	(void)snprintf(t.u.admin.expires_at, sizeof(t.u.admin.expires_at),
+	               "2026-11-24T10:00:00.000Z");
+	b = admin_answer(ASK_TOKEN_CREATE, &t);
+	ck_assert_ptr_nonnull(b);
+	ck_assert_uint_eq(
+	    b->len, strlen("{\"token_id\":7,\"token\":\"\",\"uses\":2,"
+	                   "\"expires_at\":\"2026-11-24T10:00:00.000Z\"}\n") +
+	                52);
+	blob_unref(b);
+	b = admin_answer(ASK_TOKEN_REVOKE, &t);
+	ck_assert_uint_eq(b->len, strlen("{\"revoked\":7}\n"));
+	ck_assert_mem_eq(b->b, "{\"revoked\":7}\n", b->len);
+	blob_unref(b);
+}
+END_TEST
+
 /* ---- configuration ---- */
 
 static struct config config;
@@ -319,6 +393,9 @@ main(void)
 	tcase_add_test(t, an_etag_of_a_cut_document_ends);
 	tcase_add_test(t, an_approval_is_read);
 	tcase_add_test(t, a_bad_approval_says_what_was_expected);
+	tcase_add_test(t, a_token_s_making_and_ending_are_read);
+	tcase_add_test(t, a_bad_token_request_says_what_was_expected);
+	tcase_add_test(t, a_new_token_is_answered_with_its_secret_once);
 	tcase_add_test(t, without_classes_there_is_the_default_one);
 	tcase_add_test(t, classes_are_read);
 	tcase_add_test(t, what_cannot_be_is_refused);

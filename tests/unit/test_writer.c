@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define SQL_DIR TEST_SRCDIR "/sql"
@@ -38,6 +39,7 @@ struct box {
 	uint64_t epoch;       /* of the last roster */
 	struct roster roster; /* the last one */
 	size_t rosters;
+	size_t tokens;          /* that may pass the handshake */
 	struct tell *kept[256]; /* other letters to the bus, in order */
 	size_t kept_n;
 };
@@ -132,6 +134,7 @@ box_pump(struct box *b)
 			ck_assert_uint_ge(b->roster.epoch, b->epoch);
 			b->epoch = b->roster.epoch;
 			b->rosters++;
+			b->tokens = t->u.roster.token_n;
 			tell_free(t);
 		} else {
 			ck_assert_uint_lt(b->kept_n, 256);
@@ -718,6 +721,144 @@ START_TEST(approval_replacement_and_removal)
 }
 END_TEST
 
+/* The token's public key, as the bus would see it. */
+static int64_t
+make_token(struct box *b, int64_t uses, uint8_t key[KEY_BYTES])
+{
+	char dir[] = "/tmp/test_token.XXXXXX", path[64], err[256];
+	struct ask *a = ask_new(ASK_TOKEN_CREATE);
+	struct keys k;
+	struct tell *t;
+	int64_t id;
+	FILE *f;
+
+	a->u.token.uses = uses;
+	a->u.token.expires_s = 3600;
+	t = administer(b, a);
+	ck_assert_int_eq(t->u.admin.status, 200);
+	ck_assert_int_eq(t->u.admin.uses, uses);
+	ck_assert_uint_eq(strlen(t->u.admin.expires_at), 24);
+	ck_assert_ptr_nonnull(mkdtemp(dir));
+	(void)snprintf(path, sizeof(path), "%s/t", dir);
+	f = fopen(path, "w");
+	ck_assert_int_eq(chmod(path, 0600), 0);
+	(void)fprintf(f, "%s\n", t->u.admin.secret);
+	(void)fclose(f);
+	ck_assert_msg(keys_load(path, &k, err, sizeof(err)), "%s", err);
+	(void)unlink(path);
+	(void)rmdir(dir);
+	memcpy(key, k.public_key, KEY_BYTES);
+	id = t->u.admin.token_id;
+	tell_free(t);
+	return id;
+}
+
+static int
+revoke_token(struct box *b, int64_t id)
+{
+	struct ask *a = ask_new(ASK_TOKEN_REVOKE);
+	struct tell *t;
+	int status;
+
+	a->u.token.token_id = id;
+	t = administer(b, a);
+	status = t->u.admin.status;
+	tell_free(t);
+	return status;
+}
+
+/* The node's id, or 0 and the reason. */
+static uint32_t
+join_by_token(struct box *b, const uint8_t token[KEY_BYTES], const char *name,
+              const uint8_t *key, char reason[REASON_MAX])
+{
+	struct ask *a = ask_new(ASK_JOIN);
+	struct tell *t;
+	uint32_t id;
+
+	memcpy(a->u.join.token, token, KEY_BYTES);
+	memset(a->u.join.at.b, 7, sizeof(a->u.join.at.b));
+	(void)snprintf(a->u.join.join.name, sizeof(a->u.join.join.name), "%s",
+	               name);
+	memcpy(a->u.join.join.key, key, KEY_BYTES);
+	box_put(b, a);
+	t = box_wait(b, TELL_JOIN);
+	ck_assert_uint_eq(t->u.join.at.b[4], 7);
+	id = t->u.join.accepted ? t->u.join.node_id : 0;
+	memcpy(reason, t->u.join.reason, REASON_MAX);
+	ck_assert_int_eq(id == 0, reason[0] != '\0');
+	tell_free(t);
+	return id;
+}
+
+#define REFUSED_FOR(token, name, key, words)                                   \
+	do {                                                                   \
+		char said[REASON_MAX];                                         \
+		ck_assert_uint_eq(join_by_token(&box, token, name, key, said), \
+		                  0);                                          \
+		ck_assert_msg(strstr(said, words) != NULL, "%s", said);        \
+	} while (0)
+
+START_TEST(a_token_lets_in_until_it_ends)
+{
+	uint8_t token[KEY_BYTES], other[KEY_BYTES], key[4][KEY_BYTES];
+	char why[REASON_MAX];
+	uint32_t lon;
+	int64_t id;
+
+	for (uint8_t i = 0; i < 4; i++)
+		memset(key[i], 70 + i, KEY_BYTES);
+	id = make_token(&box, 2, token);
+	lon = join_by_token(&box, token, "lon1", key[0], why);
+	ck_assert_msg(lon > fra, "%s", why);
+	/* the roster with the new member came before the answer */
+	ck_assert_ptr_nonnull(roster_node_by_id(&box.roster, lon));
+	ck_assert_uint_eq(box.tokens, 1);
+	/* asked again, the same answer and no use */
+	ck_assert_uint_eq(join_by_token(&box, token, "lon1", key[0], why), lon);
+	REFUSED_FOR(token, "lon2", key[0], "was approved as 'lon1'");
+	REFUSED_FOR(token, "ams1", key[1], "'ams1' belongs to another key");
+	REFUSED_FOR(token, "par1", token, "a join token's key cannot be");
+	REFUSED_FOR(key[3], "par1", key[1], "this is no join token");
+	ck_assert_int_eq(
+	    sql_number("SELECT uses FROM twmesh_private.join_token"), 1);
+	ck_assert_uint_gt(join_by_token(&box, token, "par1", key[1], why), lon);
+	REFUSED_FOR(token, "par2", key[2], "is used up: it let in 2 nodes");
+	ck_assert(sql_is("SELECT state || nodes::text FROM twmesh.join_token",
+	                 "used up{lon1,par1}"));
+	ck_assert_int_eq(revoke_token(&box, id), 409);
+
+	id = make_token(&box, 1, other);
+	ck_assert_int_eq(revoke_token(&box, id), 200);
+	REFUSED_FOR(other, "par2", key[2], "was revoked");
+	ck_assert_int_eq(revoke_token(&box, 99), 404);
+	(void)make_token(&box, 1, other);
+	sql_do("UPDATE twmesh_private.join_token SET expires_at = now() - "
+	       "interval '1 s' WHERE revoked_at IS NULL AND uses = 0");
+	REFUSED_FOR(other, "par2", key[2], "expired at ");
+	ck_assert_int_eq(sql_number("SELECT count(*) FROM twmesh.node"), 4);
+	/* what ended a week ago is not let through any more */
+	sql_do("UPDATE twmesh_private.join_token SET expires_at = now() - "
+	       "interval '8 days', revoked_at = revoked_at - interval '8 "
+	       "days', last_used_at = last_used_at - interval '8 days'");
+	(void)make_token(&box, 1, other);
+	box_pump(&box);
+	ck_assert_uint_eq(box.tokens, 1);
+}
+END_TEST
+
+START_TEST(a_knocking_token_waits_for_no_approval)
+{
+	struct ask *a = ask_new(ASK_PENDING);
+
+	ck_assert_int_gt(make_token(&box, 1, a->u.pending.key), 0);
+	box_put(&box, a);
+	ck_assert_int_eq(remove_by_name(&box, "nobody"), 404); /* it was read */
+	ck_assert_int_eq(sql_number("SELECT count(*) FROM twmesh.pending_node"),
+	                 0);
+}
+END_TEST
+
 START_TEST(results_of_and_to_removed_nodes_are_history)
 {
 	struct result r;
@@ -821,6 +962,8 @@ suite(void)
 	tcase_add_test(t, two_writers_agree_on_one_state);
 	tcase_add_test(t, a_lost_connection_loses_nothing);
 	tcase_add_test(t, approval_replacement_and_removal);
+	tcase_add_test(t, a_token_lets_in_until_it_ends);
+	tcase_add_test(t, a_knocking_token_waits_for_no_approval);
 	tcase_add_test(t, results_of_and_to_removed_nodes_are_history);
 	tcase_add_test(t, silence_is_judged_over_time_with_a_controller);
 	suite_add_tcase(s, t);

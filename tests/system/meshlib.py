@@ -224,7 +224,8 @@ class Postgres:
 class Node:
     """A site: its own reflector and mesh daemon, as on a host of its own."""
 
-    def __init__(self, mesh, name, n, meshd_env=None, meshd_conf="", addr=None):
+    def __init__(self, mesh, name, n, meshd_env=None, meshd_conf="", addr=None,
+                 controllers=None):
         self.mesh, self.name = mesh, name
         self.addr = addr or mesh.block.addr(n)
         self.dir = os.path.join(mesh.dir, name)
@@ -239,8 +240,7 @@ class Node:
                     f'address = {{ "{self.addr}" }}\nreflector_port = {REFLECTOR_PORT}\n'
                     f'reflector_socket = "{self.reflector_sock}"\nsource4 = "{self.addr}"\n'
                     f'state_dir = "{self.dir}"\nsocket = "{self.meshd_sock}"\n'
-                    f'controller "c1" {{\n\taddress = "{mesh.hub}"\n\tkey = "{mesh.key}"\n}}\n'
-                    + meshd_conf)
+                    + (controllers or mesh.section()) + meshd_conf)
         self.reflector = Daemon(name + "-reflector",
                                 [prog("twmesh-reflector"), "-c", self.path("reflector.conf")],
                                 os.path.join(mesh.dir, name + "-reflector.log"))
@@ -269,6 +269,59 @@ class Node:
         done = run(prog("twmesh-meshd"), "-c", self.path("meshd.conf"), "--show-key")
         assert done.returncode == 0, done.stderr
         return re.search(r"\b(?:[A-Z2-7]{4}-){3}[A-Z2-7]{4}\b", done.stdout).group(0)
+
+
+def get_json(url, expect=200):
+    """A JSON document over HTTP (never through a proxy); expect None: any."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(url, timeout=20) as r:
+            status, body = r.status, r.read().decode()
+    except urllib.error.HTTPError as e:
+        status, body = e.code, e.read().decode()
+    assert expect in (status, None), f"{url}: {status} {body}"
+    return json.loads(body)
+
+
+class Controller:
+    """A further controller on a mesh's database, on an address of its own."""
+
+    def __init__(self, mesh, name, n, extra=""):
+        self.mesh, self.name = mesh, name
+        self.dir = os.path.join(mesh.dir, name)
+        os.mkdir(self.dir)
+        self.hub = f"{mesh.block.addr(n)}:8620"
+        self.socket = os.path.join(self.dir, "c.sock")
+        self.conf = os.path.join(self.dir, "controller.conf")
+        with open(mesh.conf, encoding="ascii") as f:
+            text = f.read()
+        text = text.replace(mesh.hub, self.hub).replace(mesh.socket, self.socket)
+        text = text.replace(f'"{mesh.dir}/controller"', f'"{self.dir}"')
+        with open(self.conf, "w", encoding="ascii") as f:
+            f.write(extra + text)
+        done = run(prog("twmesh-controller"), "-c", self.conf, "--show-key")
+        assert done.returncode == 0, done.stderr
+        self.key = done.stdout.split()[-1]
+        self.daemon = Daemon(name, [prog("twmesh-controller"), "-c", self.conf],
+                             os.path.join(mesh.dir, name + ".log"))
+        mesh.daemons.append(self.daemon)
+
+    def start(self):
+        self.daemon.start()
+        m = self.daemon.wait_log(r"ready: .*?(http://127\.0\.0\.1:\d+/?)")
+        self.url = m.group(1).rstrip("/")
+        self.daemon.wait_log(r"database: there")
+        return self
+
+    def api(self, path, expect=200):
+        return get_json(self.url + path, expect)
+
+    def twmesh(self, *args, **kw):
+        return run(prog("twmesh"), *args, env={"TWMESH_SOCKET": self.socket, "NO_COLOR": "1"}, **kw)
+
+    def section(self):
+        """For a node's configuration."""
+        return f'controller "{self.name}" {{\n\taddress = "{self.hub}"\n\tkey = "{self.key}"\n}}\n'
 
 
 DEMO_CLASS = """class "demo" {
@@ -350,6 +403,10 @@ class Mesh:
         done = self.twmesh("node", "approve", fp, name)
         assert done.returncode == 0, done.stderr
 
+    def section(self):
+        """For a node's configuration: this mesh's controller."""
+        return f'controller "c1" {{\n\taddress = "{self.hub}"\n\tkey = "{self.key}"\n}}\n'
+
     # --- asking
 
     def sql(self, query, args=None):
@@ -362,15 +419,8 @@ class Mesh:
         return {(r["src"], r["dst"]): r for r in rows}
 
     def api(self, path, expect=200):
-        """A JSON document of the HTTP listener (never through a proxy)."""
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        try:
-            with opener.open(self.url + path, timeout=20) as r:
-                status, body = r.status, r.read().decode()
-        except urllib.error.HTTPError as e:
-            status, body = e.code, e.read().decode()
-        assert expect in (status, None), f"{path}: {status} {body}"
-        return json.loads(body)
+        """A JSON document of the HTTP listener."""
+        return get_json(self.url + path, expect)
 
     def twmesh(self, *args, **kw):
         """The command, talking to this mesh's admin socket."""
@@ -398,7 +448,7 @@ class Mesh:
         out = [d for n in self.nodes.values() for d in (n.meshd, n.reflector)]
         if hasattr(self, "controller"):
             out.append(self.controller)
-        return out
+        return out + [d for d in self.daemons if d.proc]
 
     def reports(self):
         """Sanitizer findings and broken invariants in any daemon's log."""

@@ -19,8 +19,10 @@ def test_node_at_1970_is_put_aside_and_others_are_stored(mesh):
             c["state"] == "ok" for (s, _), c in mesh.cells().items() if s != "sin1"), 30)
         assert mesh.sql("SELECT count(*) FROM twmesh.path_result WHERE src = 'sin1'")[0][0] == 0
         assert mesh.sql("SELECT count(*) FROM twmesh.path_result WHERE ts < '2001-01-01'")[0][0] == 0
-        node = [n for n in mesh.api("/api/v1/nodes")["nodes"] if n["name"] == "sin1"][0]
-        assert abs(node["clock_offset_ms"] - old * 1000) < 5000
+        offset = meshlib.wait_until("its offset is known", lambda: [
+            n["clock_offset_ms"] for n in mesh.api("/api/v1/nodes")["nodes"]
+            if n["name"] == "sin1" and n["clock_offset_ms"] is not None], 15)[0]
+        assert abs(offset - old * 1000) < 5000
     finally:
         mesh.twmesh("node", "remove", "sin1")
         mesh["sin1"].stop()

@@ -106,15 +106,18 @@ def test_browsers_share_one_query(mesh):
     start = meshlib.wait_until("counted", calls, 20)[0][0]
     t0 = time.monotonic()
     asked = 0
-    while time.monotonic() - t0 < 3:
+    took = 0
+    while took < 3 or asked <= 2 * took + 4:  # clearly more often than that
         mesh.api("/api/v1/matrix")
         mesh.api("/api/v1/nodes")
         asked += 1
+        took = time.monotonic() - t0
+        assert took < 60, asked
     time.sleep(12)  # PostgreSQL reports an idle backend's counters after 10 s
     mesh.api("/api/v1/matrix")
     time.sleep(1.5)
     made = calls()[0][0] - start
-    assert asked > 20 and made <= 10, (asked, made)
+    assert made <= 2 * took + 4, (asked, made, took)
 
 
 def test_sighup_says_that_nothing_is_reloaded(mesh):

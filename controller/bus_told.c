@@ -48,6 +48,24 @@ send_roster_to(void *arg, struct peer *p)
 		bus_send_roster(arg, p);
 }
 
+/* Not heard any more from now on, and told so: a plan without nodes, so that
+ * it ceases to probe its peers, and the reason. */
+static void
+send_off(struct bus *b, struct peer *p)
+{
+	struct msg m = {.kind = MESH_ROSTER};
+	bool replaced = false;
+
+	for (size_t i = 0; i < b->member_n; i++)
+		replaced |= b->member[i].node_id == p->node_id;
+	m.u.roster.epoch = b->roster.epoch;
+	(void)bus_send(b, p, &m);
+	bus_refuse(b, p,
+	           replaced ? "another key was approved for this node"
+	                    : "removed by the operator");
+	peers_remove(&b->peers, p);
+}
+
 static void
 drop_if_removed(void *arg, struct peer *p)
 {
@@ -58,8 +76,7 @@ drop_if_removed(void *arg, struct peer *p)
 		p->node_id = m->node_id;
 		pending_forget(&b->pending, p->key);
 	} else if (p->node_id != 0) {
-		bus_refuse(b, p, "removed by the operator");
-		peers_remove(&b->peers, p);
+		send_off(b, p);
 	}
 }
 

@@ -220,7 +220,8 @@ load_cache(struct node *n)
 	n->was_in = true;
 	self = roster_node_by_id(&r, id);
 	if (!self || strcmp(self->name, n->config->name) != 0) {
-		log_warn("%s: not used: it is of another node", n->cache_path);
+		log_warn("%s: not used: this node is not in it",
+		         n->cache_path);
 		roster_clear(&r);
 		return;
 	}

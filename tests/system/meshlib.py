@@ -225,7 +225,7 @@ class Node:
     """A site: its own reflector and mesh daemon, as on a host of its own."""
 
     def __init__(self, mesh, name, n, meshd_env=None, meshd_conf="", addr=None,
-                 controllers=None):
+                 controllers=None, called=None):
         self.mesh, self.name = mesh, name
         self.addr = addr or mesh.block.addr(n)
         self.dir = os.path.join(mesh.dir, name)
@@ -236,7 +236,7 @@ class Node:
             f.write(f'address = {{ "{self.addr}" }}\nport = {REFLECTOR_PORT}\n'
                     f'socket = "{self.reflector_sock}"\n')
         with open(self.path("meshd.conf"), "w", encoding="ascii") as f:
-            f.write(f'name = "{name}"\nsite = "{name.rstrip("0123456789")}"\n'
+            f.write(f'name = "{called or name}"\nsite = "{name.rstrip("0123456789")}"\n'
                     f'address = {{ "{self.addr}" }}\nreflector_port = {REFLECTOR_PORT}\n'
                     f'reflector_socket = "{self.reflector_sock}"\nsource4 = "{self.addr}"\n'
                     f'state_dir = "{self.dir}"\nsocket = "{self.meshd_sock}"\n'
@@ -259,6 +259,16 @@ class Node:
     def kill_host(self):
         self.meshd.kill()
         self.reflector.kill()
+
+    def status(self):
+        """What the daemon's local socket says: {name: value}."""
+        with contextlib.closing(socket.socket(socket.AF_UNIX)) as s:
+            s.settimeout(10)
+            s.connect(self.meshd_sock)
+            s.sendall(b"status\n")
+            s.shutdown(socket.SHUT_WR)
+            lines = s.makefile(errors="replace").read().splitlines()
+        return dict(ln.split(" ", 1) for ln in lines if " " in ln)
 
     def stop(self):
         a = self.meshd.stop()

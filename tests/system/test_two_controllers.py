@@ -187,22 +187,15 @@ def approve(mesh, controller, name):
     assert done.returncode == 0, done.stderr
 
 
-def status(node):
-    out = meshlib.run("/usr/bin/python3", "-c",
-                      "import socket,sys\ns=socket.socket(socket.AF_UNIX)\ns.connect(sys.argv[1])\n"
-                      "s.sendall(b'status\\n')\ns.shutdown(1)\nprint(s.makefile().read())", node.meshd_sock).stdout
-    return dict(line.split(" ", 1) for line in out.splitlines() if " " in line)
-
-
 def test_what_one_changes_the_other_s_nodes_learn(apart):
     mesh = apart
     mesh.add("west2")
     approve(mesh, mesh.second, "west2")
-    meshlib.wait_until("east1, at the second, knows west2", lambda: status(mesh["east1"])["nodes"] == "3", 6)
+    meshlib.wait_until("east1, at the second, knows west2", lambda: mesh["east1"].status()["nodes"] == "3", 6)
     mesh.wait_full(30)
     t0 = time.monotonic()
     assert mesh.second.twmesh("node", "remove", "west2").returncode == 0
-    meshlib.wait_until("west1, at the first, forgets it", lambda: status(mesh["west1"])["nodes"] == "2", 6)
+    meshlib.wait_until("west1, at the first, forgets it", lambda: mesh["west1"].status()["nodes"] == "2", 6)
     mesh["west2"].meshd.wait_log("removed by the operator", 6)
     assert time.monotonic() - t0 < 6 * meshlib.SLOW
     mesh.nodes.pop("west2").stop()
@@ -215,7 +208,7 @@ def test_without_a_notification_within_the_poll(apart):
     epoch = mesh.sql("INSERT INTO twmesh.epoch (epoch, reason) SELECT max(epoch) + 1, 'nobody is told' "
                      "FROM twmesh.epoch RETURNING epoch")[0][0]
     for name in ("west1", "east1"):
-        meshlib.wait_until(f"{name} has epoch {epoch}", lambda n=name: status(mesh[n])["epoch"] == str(epoch),
+        meshlib.wait_until(f"{name} has epoch {epoch}", lambda n=name: mesh[n].status()["epoch"] == str(epoch),
                            7 * meshlib.SLOW)
 
 

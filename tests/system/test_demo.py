@@ -10,6 +10,7 @@ import signal
 import subprocess
 import tempfile
 
+import emulib
 import meshlib
 import pytest
 
@@ -73,9 +74,31 @@ def processes(directory):
     return found
 
 
+LINKS = sorted(os.listdir("/sys/class/net"))
+
+
 def nothing_left(directory):
     assert processes(directory) == []
     assert not os.path.exists(directory)
+    assert sorted(os.listdir("/sys/class/net")) == LINKS
+
+
+@pytest.mark.parametrize("emulate", ["yes", "no"])
+def test_either_network(emulate):
+    """Delays of its net.conf there and back, or none; and it says which."""
+    if emulate == "yes":
+        emulib.need()
+    with Demo(NODES="3", DURATION="10", EMULATE=emulate) as d:
+        directory = d.dir()
+        assert d.wait(60) == 0, d.text()
+        fra1, lon1 = map(float, re.search(r"^ams1 +. +([0-9.]+) +([0-9.]+)", d.text(), re.M).groups())
+        if emulate == "yes":
+            assert "3 nodes in network namespaces" in d.text()
+            assert 5.5 < fra1 < 25 * meshlib.SLOW and 5.3 < lon1 < 25 * meshlib.SLOW
+        else:
+            assert "3 nodes on plain loopback, without delays (EMULATE=no)" in d.text()
+            assert fra1 < 5 * meshlib.SLOW
+        nothing_left(directory)
 
 
 def test_two_side_by_side_never_meet():
@@ -132,7 +155,7 @@ def test_kept_is_what_one_wants_to_read_later():
     parent = tempfile.mkdtemp(prefix="twkeep", dir=meshlib.TMP)
     try:
         keep = os.path.join(parent, "new")
-        with Demo(KEEP=keep, DURATION="6") as d:
+        with Demo(KEEP=keep, DURATION="12") as d:
             directory = d.dir()
             assert d.wait() == 0, d.text()
             assert f"kept database, logs and configuration in {keep}" in d.text()
@@ -151,12 +174,13 @@ def test_kept_is_what_one_wants_to_read_later():
 
 @pytest.mark.parametrize("name,value", [
     ("NODES", "1"), ("NODES", "51"), ("NODES", "-3"), ("NODES", "many"), ("NODES", "08"), ("NODES", "2 3"),
-    ("NODES", "99999999999999999999"), ("DURATION", "1m"), ("DURATION", "-1")])
+    ("NODES", "99999999999999999999"), ("DURATION", "1m"), ("DURATION", "-1"), ("EMULATE", "maybe")])
 def test_wrong_settings_are_refused_in_one_line(name, value):
     with Demo(**{name: value}) as d:
         assert d.wait() == 2
         assert d.text().count("\n") == 1
-        assert f"{name}: expected a number from" in d.text() and f"found '{value}'" in d.text()
+        what = "yes or no" if name == "EMULATE" else "a number from"
+        assert f"{name}: expected {what}" in d.text() and f"found '{value}'" in d.text()
 
 
 def test_a_duration_too_short_to_fill_the_matrix_is_a_failure():

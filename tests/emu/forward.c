@@ -23,8 +23,6 @@
 #define PACKETS 16384 /* on their way at once: 1 s at 16,000/s */
 #define BATCH 8       /* few, so that releases need not wait for many */
 #define RCVBUF_BYTES (32 << 20)
-#define PAIR_TRIES 5
-#define PAIR_NS 200 /* good enough; 50 to 100 is usual */
 #define HOOKS_MAX 4
 #define HOOK_EVERY_NS NS_PER_MS
 
@@ -109,28 +107,6 @@ fwd_free(struct fwd *f)
 	free(f->free);
 	free(f->pool);
 	free(f);
-}
-
-/* Both clocks at one instant: the narrowest of a few tries, since a pause
- * between the reads would shift every release of the batch by half of it. */
-static struct clock_pair
-pair_now(void)
-{
-	struct clock_pair best = {{0}, {0}};
-	int64_t width = INT64_MAX;
-
-	for (unsigned i = 0; i < PAIR_TRIES && width > PAIR_NS; i++) {
-		const struct mono before = clock_mono();
-		const struct wall wall = clock_wall();
-		const int64_t w = mono_diff_ns(clock_mono(), before);
-
-		if (w < width) {
-			width = w;
-			best.wall = wall;
-			best.mono = mono_add_ns(before, w / 2);
-		}
-	}
-	return best;
 }
 
 static int
@@ -287,7 +263,7 @@ receive(struct fwd *f)
 	if (n <= 0)
 		return 0;
 	f->free_n -= (size_t)n;
-	pair = pair_now();
+	pair = clock_now();
 	for (unsigned i = 0; i < want && i < (unsigned)n; i++) {
 		got[i]->len = m[i].msg_len;
 		take_in(f, got[i], from[i].sll_ifindex,
@@ -317,7 +293,7 @@ wait_for(struct fwd *f, const struct fwd_hook *hooks, unsigned n, int64_t ns)
 void
 fwd_run(struct fwd *f, const struct fwd_hook *hooks, unsigned n)
 {
-	const struct clock_pair pair = pair_now();
+	const struct clock_pair pair = clock_now();
 	struct mono looked = pair.mono;
 
 	if (n > HOOKS_MAX)

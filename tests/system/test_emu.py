@@ -173,8 +173,9 @@ def test_delay_and_its_truth(rights):
     that the truth file tells of."""
     got, truth = flow("delay=20ms", 3000, pps=1000)
     for g, p in zip(got, truth):
-        assert p.nominal_ns - p.in_ns == 20_000_000
-        assert p.error_ns >= p.send_ns - 500 and p.send_ns > 0  # 500 ns: reading two clocks
+        assert abs(p.nominal_ns - p.in_ns - 20_000_000) <= 1
+        # 1 us: a pair of clocks is read within two (clock_now)
+        assert p.error_ns >= p.send_ns - 1000 and p.send_ns > 0
         assert p.release_ns - p.send_ns <= g.ns <= p.release_ns, (g, p)
     err = sorted(p.error_ns / 1000 for p in truth)
     bias = statistics.median(p.release_ns - g.ns for g, p in zip(got, truth)) / 1000

@@ -566,7 +566,7 @@ static bool
 store_is_due(const struct writer *w, struct mono now)
 {
 	return w->db && w->queue_n > 0 && mono_diff_ns(w->store_at, now) <= 0 &&
-	       (w->stopping || w->queue_rows >= BATCH_ROWS ||
+	       (w->stopping || w->queue_rows >= w->opts.batch_rows ||
 	        mono_diff_ns(now, w->queue_since) >= BATCH_WAIT_NS);
 }
 
@@ -709,6 +709,8 @@ writer_start(const struct writer_opts *o, int *err)
 	if (!w)
 		goto fail;
 	w->opts = *o;
+	if (w->opts.batch_rows == 0)
+		w->opts.batch_rows = BATCH_ROWS;
 	w->plan = (struct plan_opts){o->class_, o->class_n, o->auto_interval};
 	w->queue_end = &w->queue;
 	w->hold_end = &w->hold;

@@ -20,6 +20,7 @@ struct writer_opts {
 	size_t class_n;
 	bool auto_interval; /* class 0 is the default class with interval 0:
 	                       10 s up to 50 nodes, 60 s above */
+	size_t batch_rows;  /* of a transaction at most; 0: 10,000 */
 	struct mailbox *to_bus, *to_web; /* borrowed */
 };
 

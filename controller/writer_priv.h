@@ -16,7 +16,7 @@
 
 #include <pthread.h>
 
-#define BATCH_ROWS 10000                /* per transaction */
+#define BATCH_ROWS 10000                /* per transaction, by default */
 #define BATCH_WAIT_NS (200 * NS_PER_MS) /* at most, for others to join */
 #define QUEUE_BATCHES_MAX 4096
 #define QUEUE_BYTES_MAX ((size_t)64 << 20)

@@ -232,7 +232,7 @@ judge_ahead(struct writer *w, struct pgc_err *err)
 	struct wbatch *b = w->queue_n ? w->queue : NULL;
 	size_t rows = 0;
 
-	for (; b && rows < BATCH_ROWS; b = b->next) {
+	for (; b && rows < w->opts.batch_rows; b = b->next) {
 		rows += b->ask->u.batch.batch.rows;
 		if (b->judged)
 			continue;
@@ -408,7 +408,7 @@ is_twin(const struct wbatch *a, const struct wbatch *b)
 	              b->ask->u.batch.batch.digest, 16) == 0;
 }
 
-/* Up to BATCH_ROWS rows, sorted; twins (sent again meanwhile) are dropped. A
+/* Up to batch_rows rows, sorted; twins (sent again meanwhile) are dropped. A
  * conflict with one in the same take goes back into the queue. */
 static size_t
 take(struct writer *w, struct wbatch **b, size_t max)
@@ -417,8 +417,8 @@ take(struct writer *w, struct wbatch **b, size_t max)
 	size_t n = 0, kept = 0, rows = 0;
 
 	while (w->queue_n > 0 && n < max &&
-	       (n == 0 ||
-	        rows + w->queue->ask->u.batch.batch.rows <= BATCH_ROWS)) {
+	       (n == 0 || rows + w->queue->ask->u.batch.batch.rows <=
+	                      w->opts.batch_rows)) {
 		rows += w->queue->ask->u.batch.batch.rows;
 		b[n++] = unqueue(w);
 	}

@@ -139,21 +139,18 @@ put_row(struct pgcopy *w, const struct slice *s, size_t i, uint32_t src,
 }
 
 bool
-copy_rows(struct pgcopy *w, const struct wbatch *b, struct pgc_err *err)
+copy_slice(struct pgcopy *w, const struct wbatch *b, size_t k, size_t first,
+           struct pgc_err *err)
 {
+	const struct slice *s = &b->body.slice[k];
 	struct plan plan[METRIC_N];
-	size_t row = 0;
+	size_t plan_n = plan_slice(s, plan);
 
-	for (size_t k = 0; k < b->body.slice_n; k++) {
-		const struct slice *s = &b->body.slice[k];
-		size_t plan_n = plan_slice(s, plan);
-
-		for (size_t i = 0; i < s->n; i++, row++) {
-			if (!wbatch_skips(b, row) &&
-			    !put_row(w, s, i, b->ask->u.batch.node_id, plan,
-			             plan_n, err))
-				return false;
-		}
+	for (size_t i = 0; i < s->n; i++) {
+		if (!wbatch_skips(b, first + i) &&
+		    !put_row(w, s, i, b->ask->u.batch.node_id, plan, plan_n,
+		             err))
+			return false;
 	}
 	return true;
 }

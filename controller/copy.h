@@ -13,8 +13,10 @@
  * `table` is the table's name. `out` of COPY_SQL_MAX. */
 #define COPY_SQL_MAX 2048
 void copy_sql(const char *table, char *out, int *columns);
-/* All rows of the batch that are not put aside. */
-bool copy_rows(struct pgcopy *w, const struct wbatch *b, struct pgc_err *err)
+/* Those rows of the batch's slice k that are not put aside; `first` is the
+ * number of its first row in the batch. */
+bool copy_slice(struct pgcopy *w, const struct wbatch *b, size_t k,
+                size_t first, struct pgc_err *err)
     __attribute__((warn_unused_result));
 
 #endif

@@ -412,8 +412,8 @@ ledger_enter(struct ledger *l, struct wbatch *const *b, size_t n,
 	for (int c = 0; c < ENTER_COLS; c++)
 		p[c] = (struct pgc_param){l->buf.p + at[c], at[c + 1] - at[c],
 		                          0, true};
-	if (!pgc_run(l->db, "ledger_enter", ENTER_COLS, p, true, &rows, NULL,
-	             err))
+	if (!pgc_begin_run(l->db, "ledger_enter", ENTER_COLS, p, true, &rows,
+	                   err))
 		return false;
 	for (size_t i = 0; ok && i < n; i++) {
 		/* RETURNING keeps the order of the input. */

@@ -58,7 +58,8 @@ struct ledger {
 bool ledger_attach(struct ledger *l, struct pgc *db, struct pgc_err *err)
     __attribute__((warn_unused_result));
 void ledger_clear(struct ledger *l);
-/* Enters n sorted batches, and asks what became of those that were there. */
+/* Begins a transaction, enters n sorted batches, and asks what became of those
+ * that were there. */
 bool ledger_enter(struct ledger *l, struct wbatch *const *b, size_t n,
                   struct pgc_err *err) __attribute__((warn_unused_result));
 /* Writes what is put aside of this batch, if any. */

@@ -205,11 +205,36 @@ live_goodbye(struct writer *w, struct pgc_err *err)
 	    1, p, NULL, err);
 }
 
+/* Days are whole seconds since 1970, ascending. */
+static void
+note_leaves(struct writer *w, const struct pgc_rows *rows)
+{
+	const int64_t now = clock_wall().ns;
+
+	w->oldest.ns = pgc_value_i64(rows, 0, 0, 0) * NS_PER_S;
+	w->leaf_n = 0;
+	for (int i = 0; i < pgc_rows_n(rows); i++) {
+		const struct wall from = {pgc_value_i64(rows, i, 0, 0) *
+		                          NS_PER_S};
+		struct leaf *l = &w->leaf[w->leaf_n];
+		char table[80];
+		int columns;
+
+		if (from.ns < now - 2 * DAY_NS || from.ns > now + DAY_NS ||
+		    w->leaf_n == LEAVES_MAX || !pgc_value_bool(rows, i, 2))
+			continue;
+		(void)snprintf(table, sizeof(table), "twmesh.%s",
+		               pgc_value(rows, i, 1));
+		copy_sql(table, l->copy_sql, &columns);
+		l->from = from;
+		w->leaf_n++;
+	}
+}
+
 bool
 partitions_make(struct writer *w, struct pgc_err *err)
 {
 	struct pgc_rows *rows;
-	int64_t oldest_s;
 
 	/* Days of the database's clock in UTC (the session's time zone). */
 	for (int d = -DAYS_BACK; d <= DAYS_AHEAD; d++) {
@@ -226,15 +251,15 @@ partitions_make(struct writer *w, struct pgc_err *err)
 			return false;
 	}
 	if (!pgc_query(w->db,
-	               "SELECT extract(epoch FROM min(to_date(substr(relname, "
-	               "8), 'YYYYMMDD')))::bigint FROM pg_inherits JOIN "
-	               "pg_class ON pg_class.oid = inhrelid WHERE inhparent = "
-	               "'twmesh.result'::regclass AND relname ~ "
-	               "'^result_[0-9]{8}$'",
+	               "SELECT extract(epoch FROM to_date(substr(relname, 8), "
+	               "'YYYYMMDD'))::bigint, relname, "
+	               "has_table_privilege(pg_class.oid, 'INSERT') FROM "
+	               "pg_inherits JOIN pg_class ON pg_class.oid = inhrelid "
+	               "WHERE inhparent = 'twmesh.result'::regclass AND "
+	               "relname ~ '^result_[0-9]{8}$' ORDER BY 1",
 	               0, NULL, &rows, err))
 		return false;
-	oldest_s = pgc_value_i64(rows, 0, 0, 0);
+	note_leaves(w, rows);
 	pgc_rows_free(rows);
-	w->oldest.ns = oldest_s * NS_PER_S;
 	return true;
 }

@@ -243,39 +243,93 @@ judge_ahead(struct writer *w, struct pgc_err *err)
 	return true;
 }
 
+/* Which leaf takes the slice; leaf_n: the server finds the partition. */
+static size_t
+leaf_of(const struct writer *w, const struct slice *s)
+{
+	size_t i = 0;
+
+	while (i < w->leaf_n && (s->start.ns < w->leaf[i].from.ns ||
+	                         s->start.ns >= w->leaf[i].from.ns + DAY_NS))
+		i++;
+	return i;
+}
+
 static bool
-copy_batches(struct writer *w, struct wbatch *const *b, size_t n,
-             struct pgc_err *err)
+copy_batch(struct writer *w, const struct wbatch *b, size_t leaf,
+           struct pgc_err *err)
+{
+	size_t first = 0;
+
+	for (size_t k = 0; k < b->body.slice_n; k++) {
+		if (leaf_of(w, &b->body.slice[k]) == leaf &&
+		    !copy_slice(&w->copy, b, k, first, err))
+			return false;
+		first += b->body.slice[k].n;
+	}
+	return true;
+}
+
+/* What else there is to do is done while the server is at work on the last
+ * COPY of the transaction. */
+static bool
+copy_batches(struct writer *w, struct wbatch *const *b, size_t n, size_t leaf,
+             bool last, struct pgc_err *err)
 {
 	for (size_t i = 0; i < n; i++) {
 		if (b[i]->says != LEDGER_NEW || b[i]->condemned)
 			continue;
-		if (!copy_rows(&w->copy, b[i], err) ||
-		    !apply_states(w, b[i], err))
+		if (!copy_batch(w, b[i], leaf, err) ||
+		    (last && !apply_states(w, b[i], err)))
 			return false;
 	}
-	return judge_ahead(w, err);
+	return !last || judge_ahead(w, err);
 }
 
 static bool
-copy_all(struct writer *w, struct wbatch *const *b, size_t n, size_t rows,
-         struct pgc_err *err)
+copy_leaf(struct writer *w, struct wbatch *const *b, size_t n, size_t leaf,
+          bool last, size_t *rows, struct pgc_err *err)
 {
+	const char *sql =
+	    leaf < w->leaf_n ? w->leaf[leaf].copy_sql : w->copy_sql;
 	long copied = 0;
 
-	if (!pgcopy_begin(&w->copy, w->db, w->copy_sql, w->copy_columns, err))
+	if (!pgcopy_begin(&w->copy, w->db, sql, w->copy_columns, err))
 		return false;
-	if (!copy_batches(w, b, n, err)) {
+	if (!copy_batches(w, b, n, leaf, last, err)) {
 		if (pgc_ok(w->db))
 			(void)!pgc_copy_end(w->db, "client error", NULL, NULL);
 		return false;
 	}
 	if (!pgcopy_end(&w->copy, &copied, err))
 		return false;
-	if (copied >= 0 && (size_t)copied == rows)
+	*rows += copied > 0 ? (size_t)copied : 0;
+	return true;
+}
+
+static bool
+copy_all(struct writer *w, struct wbatch *const *b, size_t n, size_t rows,
+         struct pgc_err *err)
+{
+	bool used[LEAVES_MAX + 1] = {false};
+	size_t last = 0, copied = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		if (b[i]->says != LEDGER_NEW || b[i]->condemned)
+			continue;
+		for (size_t k = 0; k < b[i]->body.slice_n; k++)
+			used[leaf_of(w, &b[i]->body.slice[k])] = true;
+	}
+	for (size_t i = 0; i <= w->leaf_n; i++)
+		last = used[i] ? i : last;
+	for (size_t i = 0; i <= last; i++) {
+		if (used[i] && !copy_leaf(w, b, n, i, i == last, &copied, err))
+			return false;
+	}
+	if (copied == rows)
 		return true;
 	(void)snprintf(err->text, sizeof(err->text),
-	               "COPY stored %ld rows instead of %zu", copied, rows);
+	               "COPY stored %zu rows instead of %zu", copied, rows);
 	return false;
 }
 
@@ -288,8 +342,7 @@ transaction(struct writer *w, struct wbatch *const *b, size_t n,
 	bool ok;
 
 	*err = (struct pgc_err){.position = 0};
-	ok = pgc_exec(w->db, "BEGIN", err) &&
-	     ledger_enter(&w->ledger, b, n, err);
+	ok = ledger_enter(&w->ledger, b, n, err);
 	for (size_t i = 0; ok && i < n; i++)
 		ok = enter_one(w, b[i], &rows, err);
 	if (ok && rows > 0)

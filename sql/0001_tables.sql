@@ -631,6 +631,10 @@ BEGIN
         FOR VALUES FROM (%L) TO (%L)', part, lo, hi);
     EXECUTE format('ALTER TABLE twmesh.%I DROP CONSTRAINT %I',
         part, part || '_range');
+    -- Controllers write the partitions of these days directly.
+    IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'twmesh_writer') THEN
+        EXECUTE format('GRANT INSERT ON twmesh.%I TO twmesh_writer', part);
+    END IF;
     RETURN true;
 END $$;
 COMMENT ON FUNCTION twmesh_private.add_partition(date) IS

@@ -516,41 +516,45 @@ pgc_pipe_run(struct pgc *c, const char *name, int nparams,
 
 /* The result of one statement of a pipeline, and the NULL behind it. */
 static bool
-pipe_result(struct pgc *c, long *affected, struct pgc_err *err)
+pipe_result(struct pgc *c, PGresult **keep, struct pgc_err *err)
 {
 	PGresult *res = NULL, *end = NULL;
+	ExecStatusType st;
 	bool ok;
 
 	if (!next_result(c, &res, err))
 		return false;
-	ok = res && PQresultStatus(res) == PGRES_COMMAND_OK;
-	if (ok)
-		*affected = affected_rows(res);
-	else if (res && PQresultStatus(res) == PGRES_FATAL_ERROR)
+	st = res ? PQresultStatus(res) : PGRES_FATAL_ERROR;
+	ok = st == PGRES_COMMAND_OK || st == PGRES_TUPLES_OK;
+	if (res && st == PGRES_FATAL_ERROR)
 		(void)fail_result(c, res, err);
-	else
+	else if (!ok)
 		(void)fail_text(err, "a statement of a pipeline was skipped");
-	PQclear(res);
-	if (res && !next_result(c, &end, err))
-		return false;
+	if (res && !next_result(c, &end, ok ? err : NULL))
+		ok = false;
 	PQclear(end);
+	if (ok)
+		*keep = res;
+	else
+		PQclear(res);
 	return ok;
 }
 
-bool
-pgc_pipe_end(struct pgc *c, size_t n, long *affected, struct pgc_err *err)
+static bool
+pipe_sync(struct pgc *c, struct pgc_err *err)
 {
-	PGresult *res = NULL;
-	bool ok = true;
-
 	if (c->dead)
 		return fail_text(err, "the database connection is lost");
-	if (PQpipelineSync(c->pq) != 1)
-		return fail_conn(c, err);
-	if (!flush_out(c, err))
-		return false;
-	for (size_t i = 0; i < n && !c->dead; i++)
-		ok &= pipe_result(c, &affected[i], ok ? err : NULL);
+	return (PQpipelineSync(c->pq) == 1 || fail_conn(c, err)) &&
+	       flush_out(c, err);
+}
+
+/* Reads the end of the pipeline; `ok`: nothing failed so far. */
+static bool
+pipe_close(struct pgc *c, bool ok, struct pgc_err *err)
+{
+	PGresult *res = NULL;
+
 	if (c->dead || !next_result(c, &res, ok ? err : NULL))
 		return false;
 	if (!res || PQresultStatus(res) != PGRES_PIPELINE_SYNC)
@@ -559,6 +563,49 @@ pgc_pipe_end(struct pgc *c, size_t n, long *affected, struct pgc_err *err)
 	if (PQexitPipelineMode(c->pq) != 1)
 		ok = fail_dead(c, ok ? err : NULL, "a pipeline did not end");
 	return ok;
+}
+
+bool
+pgc_pipe_end(struct pgc *c, size_t n, long *affected, struct pgc_err *err)
+{
+	bool ok = true;
+
+	if (!pipe_sync(c, err))
+		return false;
+	for (size_t i = 0; i < n && !c->dead; i++) {
+		PGresult *res = NULL;
+
+		ok &= pipe_result(c, &res, ok ? err : NULL);
+		affected[i] = affected_rows(res);
+		PQclear(res);
+	}
+	return pipe_close(c, ok, err);
+}
+
+bool
+pgc_begin_run(struct pgc *c, const char *name, int nparams,
+              const struct pgc_param *params, bool binary_result,
+              struct pgc_rows **out, struct pgc_err *err)
+{
+	PGresult *begun = NULL, *res = NULL;
+	bool ok;
+
+	if (!pgc_pipe_begin(c, err))
+		return false;
+	if (PQsendQueryParams(c->pq, "BEGIN", 0, NULL, NULL, NULL, NULL, 0) !=
+	    1)
+		return fail_dead(c, err, PQerrorMessage(c->pq));
+	ok = send_prepared(c, name, nparams, params, binary_result, err);
+	if (!pipe_sync(c, ok ? err : NULL))
+		return false;
+	ok = pipe_result(c, &begun, ok ? err : NULL) && ok;
+	PQclear(begun);
+	ok = ok && pipe_result(c, &res, err);
+	ok = pipe_close(c, ok, err);
+	if (ok)
+		return hand_out(res, out, err);
+	PQclear(res);
+	return false;
 }
 
 void

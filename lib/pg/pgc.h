@@ -86,6 +86,13 @@ bool pgc_run(struct pgc *c, const char *name, int nparams,
              struct pgc_rows **out, long *affected, struct pgc_err *err)
     __attribute__((warn_unused_result));
 
+/* The same in a transaction that it begins, BEGIN and statement in one round
+ * trip. When the statement fails, the transaction is to be rolled back. */
+bool pgc_begin_run(struct pgc *c, const char *name, int nparams,
+                   const struct pgc_param *params, bool binary_result,
+                   struct pgc_rows **out, struct pgc_err *err)
+    __attribute__((warn_unused_result));
+
 /* A pipeline of prepared statements without results: each is sent without
  * waiting for the one before, so that the server works while the caller
  * prepares the next. pgc_pipe_end() waits for all n and writes how many rows

@@ -235,7 +235,7 @@ encode_anchor(struct pgcopy *out, const char *sql, int columns,
 		if (b.body.slice[0].n > left)
 			b.body.slice[0].n = left;
 		left -= b.body.slice[0].n;
-		check(copy_rows(out, &b, &e), &e);
+		check(copy_slice(out, &b, 0, 0, &e), &e);
 		b.body.slice[0].n = 0;
 		batch_body_clear(&b.body);
 		ask_free(b.ask);

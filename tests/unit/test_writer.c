@@ -86,9 +86,10 @@ sql_do(const char *sql)
 }
 
 static void
-box_open(struct box *b)
+box_open_as(struct box *b, const char *database)
 {
-	struct writer_opts o = {.database = "", .class_ = &demo, .class_n = 1};
+	struct writer_opts o = {
+	    .database = database, .class_ = &demo, .class_n = 1};
 	int err = 0;
 
 	memset(b, 0, sizeof(*b));
@@ -98,6 +99,12 @@ box_open(struct box *b)
 	ck_assert_ptr_nonnull(b->web);
 	b->w = writer_start(&o, &err);
 	ck_assert_ptr_nonnull(b->w);
+}
+
+static void
+box_open(struct box *b)
+{
+	box_open_as(b, "");
 }
 
 static void
@@ -429,6 +436,76 @@ START_TEST(bad_rows_do_not_fail_the_good_ones)
 	ck_assert_str_ne(why, "");
 	ck_assert_int_eq(
 	    sql_number("SELECT sum(rows) FROM twmesh_private.put_aside"), 8);
+}
+END_TEST
+
+/* A transaction with rows of several partitions, a bad one among them. */
+START_TEST(rows_go_to_the_partitions_of_their_days)
+{
+	static const int days[] = {0, 3, 1, 99, 0, 2, 1};
+	const int64_t day_ns = 86400 * NS_PER_S;
+	const int64_t today = clock_wall().ns / day_ns * day_ns;
+	struct result r[7];
+
+	for (int i = 0; i < 7; i++) {
+		const struct wall at = {today - days[i] * day_ns +
+		                        i * INTERVAL_NS};
+
+		result_fill(&r[i], fra, cls, at, 100, i);
+	}
+	ck_assert_int_eq(store(&box, batch_of(ams, 1, 1, r, 7), NULL),
+	                 ACK_STORED);
+	ck_assert(sql_is("SELECT string_agg(lost || '', ',' ORDER BY lost) "
+	                 "FROM twmesh.result",
+	                 "0,1,2,4,5,6"));
+	ck_assert_int_eq(
+	    sql_number("SELECT count(DISTINCT tableoid) FROM twmesh.result"),
+	    4);
+	ck_assert_int_eq(
+	    sql_number("SELECT count(*) FROM twmesh.result WHERE "
+	               "tableoid::regclass::text <> 'twmesh.result_' || "
+	               "to_char(ts AT TIME ZONE 'UTC', 'YYYYMMDD')"),
+	    0);
+	ck_assert(sql_is("SELECT rows || status FROM twmesh_private.ledger",
+	                 "6partly"));
+	/* The newest one makes the state. */
+	ck_assert(sql_is("SELECT lost FROM twmesh.path_matrix WHERE src = "
+	                 "'ams1'",
+	                 "4"));
+}
+END_TEST
+
+/* Least rights are enough, for either way; and which of the two ways is
+ * open shows when the other is closed. */
+START_TEST(open_partitions_are_written_directly_where_allowed)
+{
+	struct box lone;
+	struct result r;
+	struct tell *t;
+
+	sql_do("DROP ROLE IF EXISTS lone; CREATE ROLE lone LOGIN IN ROLE "
+	       "twmesh_writer; REVOKE INSERT ON twmesh.result FROM "
+	       "twmesh_writer");
+	box_open_as(&lone, "user=lone");
+	result_fill(&r, fra, cls, interval_before(9), 100, 0);
+	ck_assert_int_eq(store(&lone, batch_of(ams, 1, 1, &r, 1), NULL),
+	                 ACK_STORED);
+	box_close(&lone);
+	sql_do("GRANT INSERT ON twmesh.result TO twmesh_writer; DO $$ DECLARE "
+	       "p text; BEGIN FOR p IN SELECT inhrelid::regclass FROM "
+	       "pg_inherits WHERE inhparent = 'twmesh.result'::regclass LOOP "
+	       "EXECUTE 'REVOKE INSERT ON ' || p || ' FROM twmesh_writer'; "
+	       "END LOOP; END $$");
+	box_open_as(&lone, "user=lone");
+	result_fill(&r, fra, cls, interval_before(8), 100, 0);
+	ck_assert_int_eq(store(&lone, batch_of(ams, 1, 2, &r, 1), NULL),
+	                 ACK_STORED);
+	t = box_wait(&lone, TELL_DATABASE);
+	ck_assert(t->u.database.ok);
+	tell_free(t);
+	box_close(&lone);
+	ck_assert_int_eq(sql_number("SELECT count(*) FROM twmesh.result"), 2);
+	sql_do("DROP ROLE lone");
 }
 END_TEST
 
@@ -954,6 +1031,8 @@ suite(void)
 	tcase_add_test(t, a_batch_is_stored_once);
 	tcase_add_test(t, the_same_number_with_other_content_is_put_aside);
 	tcase_add_test(t, bad_rows_do_not_fail_the_good_ones);
+	tcase_add_test(t, rows_go_to_the_partitions_of_their_days);
+	tcase_add_test(t, open_partitions_are_written_directly_where_allowed);
 	tcase_add_test(t, a_node_whose_clock_is_off_is_put_aside);
 	tcase_add_test(t, what_the_database_refuses_is_found_by_halving);
 	tcase_add_test(t, a_new_spool_leaves_a_gap);

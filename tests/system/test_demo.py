@@ -90,7 +90,8 @@ def test_either_network(emulate):
         emulib.need()
     with Demo(NODES="3", DURATION="10", EMULATE=emulate) as d:
         directory = d.dir()
-        assert d.wait(60) == 0, d.text()
+        d.wait_text("matrix is full", 120)
+        assert d.wait() == 0, d.text()
         fra1, lon1 = map(float, re.search(r"^ams1 +. +([0-9.]+) +([0-9.]+)", d.text(), re.M).groups())
         if emulate == "yes":
             assert "3 nodes in network namespaces" in d.text()

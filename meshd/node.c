@@ -220,8 +220,7 @@ load_cache(struct node *n)
 	n->was_in = true;
 	self = roster_node_by_id(&r, id);
 	if (!self || strcmp(self->name, n->config->name) != 0) {
-		log_warn("%s: not used: this node is not in it",
-		         n->cache_path);
+		log_warn("%s: not used: this node is not in it", n->cache_path);
 		roster_clear(&r);
 		return;
 	}

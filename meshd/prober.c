@@ -2,10 +2,14 @@
 /*
  * The loop, in a turn:
  *   the clock and its quality once a second, plans as they come;
- *   every DRAIN_NS: drain the sockets, then tell a slice of the probes that
- *     time passed until the instant before the drain, and hand over results;
  *   the earliest slot if it is due and the minimum gap has passed;
+ *   every DRAIN_NS: drain the sockets;
+ *   one of the probes whose turn it is: tell it that time passed until the
+ *     instant before the drain, and hand over its results;
  *   sleep until whatever is next.
+ * Only the slot must be on time, so the others wait while it is near. They are
+ * cut into pieces that are short beside the time between two sends: closing
+ * 1,000 aligned intervals at once would hold up sends for 50 ms.
  */
 #include "meshd/prober.h"
 
@@ -25,12 +29,14 @@
 #include <time.h>
 #include <unistd.h>
 
-#define DRAIN_NS (5 * NS_PER_MS) /* 256 packets hold 50,000 packets/s */
+#define DRAIN_NS (1 * NS_PER_MS)
+#define DRAIN_MAX_NS (5 * NS_PER_MS) /* 256 packets hold 50,000 packets/s */
+#define NEAR_NS (50 * NS_PER_US)     /* a send so soon is waited for */
 #define TICK_NS                                                                \
 	(50 * NS_PER_MS)           /* the longest sleep while there are probes \
 	                            */
 #define SWEEP_NS (250 * NS_PER_MS) /* each probe is advanced so often */
-#define END_SLICE 4                /* removed probes finished per drain */
+#define END_SLICE 1                /* removed probes finished per drain */
 #define SPIN_NS (50 * NS_PER_US)   /* precise: awake so long before a slot */
 #define SKIP_SLICE 1000            /* missed slots told per probe and turn */
 #define OUTBOX_MAX 4096            /* letters; more wait in our own list */
@@ -184,56 +190,6 @@ each_second(struct prober *p, struct mono now)
 	                      p->quality.max_error_ns, memory_order_relaxed);
 }
 
-/* So many probes as keep each at one visit per SWEEP_NS. */
-static size_t
-sweep_share(struct prober *p, struct mono now)
-{
-	const int64_t passed = mono_diff_ns(now, p->last_sweep);
-	const size_t n = p->table_n;
-	size_t share;
-
-	if (n == 0)
-		return 0;
-	share = passed >= SWEEP_NS ? n : n * (size_t)passed / SWEEP_NS + 1;
-	/* after a stop of the process still in slices */
-	return share > n / 4 + 1 ? n / 4 + 1 : share;
-}
-
-static void
-sweep(struct prober *p, struct clock_pair now)
-{
-	size_t share = sweep_share(p, now.mono);
-
-	p->last_sweep = now.mono;
-	for (; share > 0; share--) {
-		struct probe *pr;
-
-		if (p->sweep_at >= p->table_n)
-			p->sweep_at = 0;
-		pr = p->table[p->sweep_at++];
-		io_skip_missed(p, pr, now, SKIP_SLICE);
-		if (mono_diff_ns(now.mono, pr->due) > TICK_NS)
-			continue; /* it has slots to tell first */
-		session_advance(pr->session, now, NULL, NULL);
-		prober_deliver(p, pr);
-	}
-}
-
-static void
-drain(struct prober *p)
-{
-	const struct clock_pair now = clock_now();
-
-	io_drain(p);
-	p->last_drain = now.mono;
-	p->before = now;
-	sweep(p, now);
-	table_end_some(p, now, END_SLICE);
-	hand_over_held(p, OUTBOX_MAX);
-	if (mailbox_count(p->plans) > 0)
-		take_plan(p);
-}
-
 /* The instant of the next send, if any. */
 static bool
 next_send(const struct prober *p, struct mono *at)
@@ -245,6 +201,80 @@ next_send(const struct prober *p, struct mono *at)
 	*at = mono_diff_ns(top->due, p->send_not_before) > 0
 	          ? top->due
 	          : p->send_not_before;
+	return true;
+}
+
+static bool
+send_is_near(const struct prober *p, struct mono now)
+{
+	struct mono at;
+
+	return next_send(p, &at) && mono_diff_ns(at, now) < NEAR_NS;
+}
+
+/* More probes have their turn: so many as keep each at one visit per
+ * SWEEP_NS. */
+static void
+add_to_sweep(struct prober *p, struct mono now)
+{
+	const int64_t passed = mono_diff_ns(now, p->last_sweep);
+	const size_t n = p->table_n;
+	const size_t share =
+	    passed >= SWEEP_NS ? n : n * (size_t)passed / SWEEP_NS;
+
+	if (share == 0 && n > 0)
+		return; /* later, for a whole one */
+	p->last_sweep = now;
+	p->sweep_left += share;
+	if (p->sweep_left > n)
+		p->sweep_left = n;
+}
+
+static void
+drain(struct prober *p)
+{
+	const struct clock_pair now = clock_now();
+
+	io_drain(p);
+	p->last_drain = now.mono;
+	p->before = now;
+	add_to_sweep(p, now.mono);
+	table_end_some(p, now, END_SLICE);
+	hand_over_held(p, OUTBOX_MAX);
+	if (mailbox_count(p->plans) > 0)
+		take_plan(p);
+}
+
+static bool
+drain_is_due(const struct prober *p, struct mono now)
+{
+	const int64_t passed = mono_diff_ns(now, p->last_drain);
+
+	return passed >= DRAIN_MAX_NS ||
+	       (passed >= DRAIN_NS && !send_is_near(p, now));
+}
+
+/* One probe whose turn it is. False when there is none, or not now: a quarter
+ * of all in arrears is too much to let sends go first. */
+static bool
+sweep_one(struct prober *p)
+{
+	struct probe *pr;
+
+	if (p->sweep_left == 0 || (p->sweep_left <= p->table_n / 4 + 1 &&
+	                           send_is_near(p, clock_mono())))
+		return false;
+	p->sweep_left--;
+	if (p->table_n == 0)
+		return false;
+	if (p->sweep_at >= p->table_n)
+		p->sweep_at = 0;
+	pr = p->table[p->sweep_at++];
+	io_skip_missed(p, pr, p->before, SKIP_SLICE);
+	if (mono_diff_ns(p->before.mono, pr->due) > TICK_NS)
+		return true; /* it has slots to tell first */
+	session_advance(pr->session, p->before, NULL, NULL);
+	prober_deliver(p, pr);
 	return true;
 }
 
@@ -264,9 +294,7 @@ send_due(struct prober *p)
 	if (sched_top(&p->sched) != top ||
 	    mono_diff_ns(top->due, mono_add_ns(now.mono, SPIN_NS)) > 0)
 		return;
-	while (mono_diff_ns(at, clock_mono()) > 0)
-		; /* precise: at most SPIN_NS */
-	io_slot(p, top);
+	io_slot(p, top, at);
 }
 
 static int64_t
@@ -290,15 +318,29 @@ sleep_ns(const struct prober *p, struct mono now)
 	return ns > 0 ? ns : 0;
 }
 
+/* Only the minimum gap holds back a slot that is due: to sleep so shortly costs
+ * as much as to wait, and ends late; at one send per sleep a prober that is
+ * behind would never catch up. */
+static bool
+gap_is_all(const struct prober *p, struct mono now)
+{
+	const struct probe *top = sched_top(&p->sched);
+
+	return top && mono_diff_ns(top->due, now) <= 0 &&
+	       mono_diff_ns(p->send_not_before, now) <= NEAR_NS;
+}
+
 static void
 wait_for_next(struct prober *p)
 {
 	struct pollfd fd[2] = {{mailbox_fd(p->plans), POLLIN, 0},
 	                       {p->stop_fd, POLLIN, 0}};
-	const int64_t ns = sleep_ns(p, clock_mono());
+	const struct mono now = clock_mono();
+	const int64_t ns = sleep_ns(p, now);
 	struct timespec ts = {ns / NS_PER_S, ns % NS_PER_S};
 
-	if (ns == 0) /* busy: plans are looked for with each drain */
+	/* busy: plans are looked for with each drain */
+	if (ns == 0 || gap_is_all(p, now))
 		return;
 	(void)ppoll(fd, 2, &ts, NULL);
 	if (fd[0].revents)
@@ -348,10 +390,11 @@ prober_main(void *arg)
 		const struct mono now = clock_mono();
 
 		each_second(p, now);
-		if (mono_diff_ns(now, p->last_drain) >= DRAIN_NS)
-			drain(p);
 		send_due(p);
-		wait_for_next(p);
+		if (drain_is_due(p, now))
+			drain(p);
+		if (!sweep_one(p))
+			wait_for_next(p);
 	}
 	finish_all(p);
 	return NULL;

@@ -15,6 +15,7 @@
 #include "lib/base/mailbox.h"
 #include "lib/base/result.h"
 #include "lib/bus/msg.h"
+#include "meshd/lateness.h"
 #include "meshd/letters.h"
 
 #include <stdatomic.h>
@@ -44,6 +45,7 @@ struct prober_stats {
 	    local_drops, tx_stamps, results, results_held;
 	_Atomic uint32_t sessions;
 	_Atomic int64_t lateness_max_ns; /* of sends; prober_take_lateness() */
+	struct lateness lateness;        /* of all sends */
 	_Atomic bool clock_synchronised;
 	_Atomic int64_t clock_max_error_ns;
 };

@@ -46,6 +46,7 @@ struct probe_class {
 	unsigned port_index; /* of its first flow, over the port base */
 	unsigned flows;
 	struct test_sock v4[FLOWS_MAX], v6[FLOWS_MAX]; /* by flow */
+	double phase; /* of the latest probe's slots, in gaps */
 	size_t probes;
 	bool wanted; /* by the plan that is being applied */
 };
@@ -143,7 +144,7 @@ struct prober {
 	struct sched sched;
 	uint64_t ssid_used[1024]; /* bits */
 	struct held_list held;
-	size_t sweep_at;
+	size_t sweep_at, sweep_left; /* next probe; how many have their turn */
 	struct mono last_sweep, last_drain, last_second, send_not_before;
 	struct clock_pair before; /* read at the last drain */
 	struct clock_quality quality;
@@ -166,9 +167,9 @@ void probe_answered(struct probe *pr, struct mono now);
 void io_open_sock(struct prober *p, struct probe_class *c, unsigned flow,
                   int family);
 void io_close_class(struct probe_class *c);
-/* The slot that is due of the probe: sent, withheld or skipped; and the next
- * one becomes due. */
-void io_slot(struct prober *p, struct probe *pr);
+/* The slot that is due of the probe: sent at `at`, which is waited for, or
+ * withheld; and the next one becomes due. */
+void io_slot(struct prober *p, struct probe *pr, struct mono at);
 /* Tells slots that are too late to be sent; at most `max` of them. */
 void io_skip_missed(struct prober *p, struct probe *pr, struct clock_pair now,
                     unsigned max);

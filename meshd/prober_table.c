@@ -2,10 +2,12 @@
 #include "meshd/prober_int.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define WARMUP_PKTS 3 /* rule 23 */
+#define WARMUP_PKTS 3                 /* rule 23 */
+#define GOLDEN 0.61803398874989484820 /* (sqrt(5) - 1) / 2 */
 
 /* --- finding ----------------------------------------------------------- */
 
@@ -169,6 +171,7 @@ class_get(struct prober *p, const struct roster_class *conf)
 	c->port_index = class_ports(p, c->flows);
 	for (unsigned i = 0; i < FLOWS_MAX; i++)
 		c->v4[i].fd = c->v6[i].fd = -1;
+	c->phase = rng_unit(&p->rng);
 	c->next = p->classes;
 	p->classes = c;
 	return c;
@@ -291,6 +294,24 @@ probe_session(struct prober *p, const struct probe_class *pc, uint32_t node_id)
 	return s;
 }
 
+/*
+ * The phases of a class's probes: random is where they begin, and from there
+ * each is a golden section of the gap further, which spreads any number of
+ * them evenly. Phases that are all random would put some closer together than
+ * the minimum gap, and the later of two would be late by it in every turn.
+ */
+static struct mono
+first_due(struct probe_class *c, struct mono now)
+{
+	const int64_t gap = c->conf.gap_ns;
+	int64_t wait;
+
+	c->phase += GOLDEN;
+	c->phase -= floor(c->phase);
+	wait = (int64_t)(c->phase * (double)gap) - now.ns % gap;
+	return mono_add_ns(now, wait < 0 ? wait + gap : wait);
+}
+
 static bool
 probe_start(struct prober *p, struct probe_class *c, uint32_t node_id,
             const struct addr *dst, struct clock_pair now)
@@ -305,8 +326,7 @@ probe_start(struct prober *p, struct probe_class *c, uint32_t node_id,
 	pr->dst = *dst;
 	pr->wanted = true;
 	pr->heard = now.mono;
-	pr->due = mono_add_ns(
-	    now.mono, (int64_t)(rng_unit(&p->rng) * (double)c->conf.gap_ns));
+	pr->due = first_due(c, now.mono);
 	pr->session = probe_session(p, c, node_id);
 	pr->peer = peer_get(p, dst);
 	if (!pr->session || !pr->peer ||

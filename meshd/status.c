@@ -47,11 +47,25 @@ print_controllers(const struct node *n, FILE *out)
 	}
 }
 
+/* "-" before the first send. */
+static void
+print_late(FILE *out, const char *name, const uint64_t *late, double pct)
+{
+	const int64_t ns = lateness_percentile(late, pct);
+
+	if (ns < 0)
+		(void)fprintf(out, "%s -\n", name);
+	else
+		(void)fprintf(out, "%s %.1f\n", name, (double)ns / 1e3);
+}
+
 static void
 print_prober(const struct node *n, FILE *out)
 {
 	const struct prober_stats *p = prober_stats(n->prober);
+	uint64_t late[LATENESS_BUCKETS];
 
+	lateness_read(&p->lateness, late);
 	print_number(out, "sessions", p->sessions);
 	print_number(out, "packets_sent", p->sent);
 	print_number(out, "packets_send_failed", p->send_failed);
@@ -61,6 +75,8 @@ print_prober(const struct node *n, FILE *out)
 	print_number(out, "packets_altered", p->altered);
 	print_number(out, "local_drops", p->local_drops);
 	print_number(out, "tx_stamps", p->tx_stamps);
+	print_late(out, "send_late_p50_us", late, 50);
+	print_late(out, "send_late_p99_us", late, 99);
 	print_number(out, "clock_synchronised", p->clock_synchronised);
 }
 

@@ -3,8 +3,9 @@
  * What the prober costs: 200 peers, 10 packets/s each, against a real
  * twmesh-reflector on 127.0.2.1 .. 127.0.2.200. Its CPU share of a core and
  * its resident memory, beside a bare loop that sends and receives as many
- * packets to the same reflector with the same system calls (sleep, send, and a
- * receive batch every 5 ms) and keeps no books. Each runs in a process of its
+ * packets to the same reflector with the same system calls (sleep, send with a
+ * transmit stamp, and batches of replies and stamps every 5 ms) and keeps no
+ * books. Each runs in a process of its
  * own: bare, prober, bare. The prober is meshd's measuring thread; ZeroMQ and
  * spool are not in these numbers.
  *
@@ -15,30 +16,16 @@
  * usage: bench_prober [SECONDS [PEERS]]; BUILD_DIR says where the program is
  * (default build/gcc). Exit 1 past a bar.
  */
-#include "lib/base/clock_read.h"
-#include "lib/net/udp.h"
-#include "lib/twamp/ntp64.h"
+#include "lib/net/txstamp.h"
 #include "lib/twamp/testpkt.h"
-#include "meshd/prober.h"
+#include "tests/bench/meshbench.h"
 
-#include <errno.h>
 #include <poll.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#define PEERS_MAX 250
-#define RATE 10 /* packets/s and peer */
 #define BAR_CPU_PCT 4.0
 #define BAR_RATIO 1.35 /* of CPU per packet, to the bare loop */
 #define BAR_RSS_MB 20.0
 #define SETTLE_S 4 /* first answers, and all pages touched */
-#define SIZE 128
 
 /* What a child tells. */
 struct cost {
@@ -47,147 +34,8 @@ struct cost {
 	uint64_t sent, received, results, lost;
 };
 
-static _Noreturn void
-fail(const char *what)
-{
-	(void)fprintf(stderr, "bench_prober: %s: %s\n", what, strerror(errno));
-	exit(2);
-}
-
-static struct addr
-peer_addr(unsigned i, uint16_t port)
-{
-	struct addr a;
-	char text[32];
-
-	(void)snprintf(text, sizeof(text), "127.0.2.%u", i + 1);
-	if (!addr_parse_ip(text, port, &a))
-		fail(text);
-	return a;
-}
-
-/* --- the reflector ----------------------------------------------------------
- */
-
-static uint16_t
-free_port(void)
-{
-	const struct udp_opts o = {0};
-	struct addr a;
-	socklen_t len = sizeof(a.u);
-	int fd;
-
-	(void)addr_parse_ip("0.0.0.0", 0, &a);
-	fd = udp_open(&a, &o, NULL);
-	if (fd < 0 || getsockname(fd, &a.u.sa, &len) != 0)
-		fail("no free port");
-	(void)close(fd);
-	return addr_port(&a);
-}
-
-/* All packets come from 127.0.0.1: no limit per source here. */
-static void
-write_conf(char *path)
-{
-	static const char text[] = "rate_limit_pps = 0\n";
-	const int fd = mkstemp(path);
-
-	if (fd < 0 || write(fd, text, sizeof(text) - 1) < 0)
-		fail(path);
-	(void)close(fd);
-}
-
-static pid_t
-reflector_start(uint16_t port, const char *conf)
-{
-	const char *dir = getenv("BUILD_DIR");
-	char program[512], number[16];
-	pid_t pid;
-
-	(void)snprintf(program, sizeof(program), "%s/twmesh-reflector",
-	               dir ? dir : "build/gcc");
-	(void)snprintf(number, sizeof(number), "%u", port);
-	pid = fork();
-	if (pid < 0)
-		fail("fork");
-	if (pid == 0) {
-		(void)prctl(PR_SET_PDEATHSIG, SIGTERM);
-		(void)execl(program, program, "-c", conf, "--port", number,
-		            "--address", "0.0.0.0", "--socket", "",
-		            "--log-level", "error", (char *)NULL);
-		fail(program);
-	}
-	return pid;
-}
-
-static void
-sleep_ms(long ms)
-{
-	const struct timespec ts = {ms / 1000, ms % 1000 * 1000000};
-
-	(void)nanosleep(&ts, NULL);
-}
-
-/* --- costs ------------------------------------------------------------------
- */
-
-static double
-cpu_s(void)
-{
-	struct rusage u;
-
-	(void)getrusage(RUSAGE_SELF, &u);
-	return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
-	       (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
-}
-
-static double
-rss_mb(void)
-{
-	FILE *f = fopen("/proc/self/statm", "re");
-	unsigned long resident;
-	char line[128], *second;
-
-	if (!f || !fgets(line, sizeof(line), f) ||
-	    !(second = strchr(line, ' ')))
-		fail("/proc/self/statm");
-	resident = strtoul(second, NULL, 10);
-	(void)fclose(f);
-	return (double)resident * (double)sysconf(_SC_PAGESIZE) / 1e6;
-}
-
 /* --- the prober
  * --------------------------------------------------------------- */
-
-static struct plan *
-make_plan(unsigned peers, uint16_t port)
-{
-	struct plan *p = calloc(1, sizeof(*p));
-	struct roster *r = &p->roster;
-
-	p->self_id = UINT32_MAX;
-	r->epoch = 1;
-	r->class_ = calloc(1, sizeof(*r->class_));
-	r->class_n = 1;
-	r->class_[0] = (struct roster_class){
-	    .class_id = 1,
-	    .name = "bench",
-	    .size_octets = SIZE,
-	    .gap_ns = NS_PER_S / RATE,
-	    .flows = 1,
-	    .interval_ns = 10 * NS_PER_S,
-	    .loss_timeout_ns = 2 * NS_PER_S,
-	};
-	r->node = calloc(peers, sizeof(*r->node));
-	r->node_n = peers;
-	for (unsigned i = 0; i < peers; i++) {
-		r->node[i].node_id = i + 1;
-		r->node[i].address[0] = peer_addr(i, port);
-		r->node[i].address_n = 1;
-		r->node[i].reflector_port = port;
-	}
-	return p;
-}
 
 static void
 take_results(struct prober *p, struct cost *c)
@@ -248,8 +96,9 @@ run_prober(unsigned peers, uint16_t port, unsigned seconds)
  * -------------------------------------------------------------- */
 
 static uint64_t
-bare_drain(int fd, struct udp_rx *rx)
+bare_drain(int fd, struct udp_rx *rx, struct txstamp *tx)
 {
+	struct tx_event stamp[UDP_BATCH];
 	uint64_t got = 0;
 	uint32_t drops = 0;
 	int n;
@@ -257,8 +106,21 @@ bare_drain(int fd, struct udp_rx *rx)
 	do {
 		n = udp_rx_batch(fd, rx, &drops);
 		got += n > 0 ? (uint64_t)n : 0;
+		while (txstamp_drain(tx, stamp, UDP_BATCH) == UDP_BATCH)
+			;
 	} while (n == UDP_BATCH);
 	return got;
+}
+
+static bool
+bare_send(int fd, struct txstamp *tx, struct udp_send *s)
+{
+	const struct mono now = clock_mono();
+
+	if (!txstamp_ask(tx, s, now) || udp_send_one(fd, s) != 0)
+		return false;
+	txstamp_sent(tx, s, now, 0, 0);
+	return true;
 }
 
 static void
@@ -282,13 +144,15 @@ run_bare(unsigned peers, uint16_t port, unsigned seconds)
 	uint8_t packet[SIZE];
 	struct cost c = {0};
 	struct mono due, drained, end;
+	struct txstamp *tx;
 	struct addr any;
 	double cpu;
-	int fd;
+	int fd, err;
 
 	(void)addr_parse_ip("0.0.0.0", 0, &any);
 	fd = udp_open(&any, &o, NULL);
 	if (fd < 0 || !rx ||
+	    !(tx = txstamp_new(fd, TXSTAMP_HARDWARE, 512, &err)) ||
 	    !test_request_encode(&q, TEST_WANT_BITMAP | TEST_WANT_TLVS, packet,
 	                         sizeof(packet)))
 		fail("bare loop");
@@ -303,16 +167,17 @@ run_bare(unsigned peers, uint16_t port, unsigned seconds)
 	cpu = cpu_s();
 	for (unsigned i = 0; mono_diff_ns(end, due) > 0; i++) {
 		bare_sleep_until(due);
-		c.sent += udp_send_one(fd, &s[i % peers]) == 0;
+		c.sent += bare_send(fd, tx, &s[i % peers]);
 		due = mono_add_ns(due, gap);
 		if (mono_diff_ns(clock_mono(), drained) > 5 * NS_PER_MS) {
-			c.received += bare_drain(fd, rx);
+			c.received += bare_drain(fd, rx, tx);
 			drained = clock_mono();
 		}
 	}
 	c.cpu_pct = 100.0 * (cpu_s() - cpu) / seconds;
 	c.pps = (double)c.sent / seconds;
 	c.rss_mb = rss_mb();
+	txstamp_free(tx);
 	udp_rx_free(rx);
 	(void)close(fd);
 	return c;
@@ -357,25 +222,11 @@ print(const char *name, const struct cost *c)
 	       (unsigned long long)c->received, (unsigned long long)c->sent);
 }
 
-static unsigned
-number(const char *text, unsigned max)
-{
-	char *end;
-	const unsigned long v = strtoul(text, &end, 10);
-
-	if (*end || v == 0 || v > max) {
-		(void)fprintf(stderr, "bench_prober: %s: expected 1 to %u\n",
-		              text, max);
-		exit(2);
-	}
-	return (unsigned)v;
-}
-
 int
 main(int argc, char **argv)
 {
 	const unsigned seconds = argc > 1 ? number(argv[1], 3600) : 10;
-	const unsigned peers = argc > 2 ? number(argv[2], PEERS_MAX) : 200;
+	const unsigned peers = argc > 2 ? number(argv[2], 250) : 200;
 	const uint16_t port = free_port();
 	char conf[] = "/tmp/twmesh-bench-prober.XXXXXX";
 	struct cost bare[2], prober;

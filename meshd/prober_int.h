@@ -91,9 +91,14 @@ struct probe_slot {
 	uint32_t serial;
 };
 
-/* A binary heap by due time. */
+/* A binary heap by due time. The times lie in the heap itself: probes are far
+ * apart in memory, and a dozen are compared per send. */
+struct sched_item {
+	struct mono due;     /* the probe's, as it was at push or move */
+	struct probe *probe; /* borrowed */
+};
 struct sched {
-	struct probe **v; /* owned array of borrowed probes */
+	struct sched_item *v; /* owned array */
 	size_t n, cap;
 };
 bool sched_push(struct sched *h, struct probe *p)
@@ -104,7 +109,7 @@ void sched_move(struct sched *h, struct probe *p);
 static inline struct probe *
 sched_top(const struct sched *h)
 {
-	return h->n ? h->v[0] : NULL;
+	return h->n ? h->v[0].probe : NULL;
 }
 
 #define PROBE_HASH 4096U /* power of two */

@@ -39,7 +39,8 @@ START_TEST(the_earliest_is_on_top_whatever_moves_or_leaves)
 				continue;
 			n++;
 			min = probe[k].due.ns < min ? probe[k].due.ns : min;
-			ck_assert_ptr_eq(h.v[probe[k].heap_at], &probe[k]);
+			ck_assert_ptr_eq(h.v[probe[k].heap_at].probe,
+			                 &probe[k]);
 		}
 		ck_assert_uint_eq(h.n, n);
 		if (n)

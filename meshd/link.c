@@ -56,14 +56,15 @@ static const char *const state_names[] = {
     [LINK_CONNECTING] = "connecting", [LINK_KNOCKING] = "knocking",
     [LINK_JOINING] = "joining",       [LINK_HELLO] = "hello sent",
     [LINK_WELCOMED] = "welcomed",     [LINK_REFUSED] = "refused",
+    [LINK_LEFT] = "left",
 };
-static_assert(sizeof(state_names) / sizeof(state_names[0]) == LINK_REFUSED + 1,
+static_assert(sizeof(state_names) / sizeof(state_names[0]) == LINK_LEFT + 1,
               "one name each");
 
 const char *
 link_state_str(enum link_state s)
 {
-	return (unsigned)s <= LINK_REFUSED ? state_names[s] : "unknown";
+	return (unsigned)s <= LINK_LEFT ? state_names[s] : "unknown";
 }
 
 enum link_state
@@ -109,7 +110,7 @@ link_set_state(struct link *l, enum link_state now, const char *why)
 {
 	const bool was_usable = link_is_usable(l);
 
-	if (l->state == now)
+	if (l->state == now || l->state == LINK_LEFT)
 		return;
 	/* Knocking goes on and on; say_waiting() tells of it. */
 	if (now == LINK_KNOCKING ||
@@ -126,7 +127,7 @@ link_set_state(struct link *l, enum link_state now, const char *why)
 		l->has_echo = false;
 		l->storing = true;
 	}
-	if (was_usable != link_is_usable(l))
+	if (was_usable != link_is_usable(l) && now != LINK_LEFT)
 		l->ops->changed(l->arg, l);
 }
 
@@ -165,6 +166,8 @@ send_hello(struct link *l, struct mono now)
 void
 link_say_hello(struct link *l, struct mono now)
 {
+	if (l->state == LINK_LEFT)
+		return;
 	if (l->hello_sent.ns == 0 ||
 	    mono_diff_ns(now, l->hello_sent) >= HELLO_AGAIN_NS)
 		send_hello(l, now);
@@ -205,12 +208,13 @@ link_send_bye(struct link *l, const char *reason)
 {
 	struct msg m;
 
-	if (l->state != LINK_WELCOMED)
+	if (l->state != LINK_WELCOMED && l->state != LINK_HELLO)
 		return;
 	memset(&m, 0, sizeof(m));
 	m.kind = MESH_BYE;
 	(void)snprintf(m.u.reason, sizeof(m.u.reason), "%s", reason);
 	try_send(l, &m);
+	link_set_state(l, LINK_LEFT, reason);
 }
 
 /* ---- joining ---- */
@@ -390,6 +394,8 @@ heard_need_hello(struct link *l)
 static void
 dispatch(struct link *l, struct msg *m)
 {
+	if (l->state == LINK_LEFT && m->kind != MESH_BATCH_ACK)
+		return;
 	switch (m->kind) {
 	case MESH_WELCOME:
 		heard_welcome(l, &m->u.welcome);
@@ -475,6 +481,8 @@ link_on_state(void *arg, enum dealer_state now)
 	struct link *l = arg;
 	const struct mono t = clock_mono();
 
+	if (l->state == LINK_LEFT)
+		return;
 	if (l->as_token) {
 		token_on_state(l, now);
 		return;
@@ -550,6 +558,8 @@ link_on_tick(struct link *l, struct mono now)
 	case LINK_REFUSED:
 		if (mono_diff_ns(now, l->hello_sent) >= REFUSED_AGAIN_NS)
 			send_hello(l, now);
+		break;
+	case LINK_LEFT:
 		break;
 	}
 }

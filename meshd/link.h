@@ -11,6 +11,8 @@
  *       ▼                                          ▼
  *   REFUSED (Hello again every 10 s) ◀─────────────┘
  *   any of them ──connection lost──▶ CONNECTING
+ *   HELLO, WELCOMED ──Bye (sent)──▶ LEFT: not a word more, whatever is heard,
+ *   since any would be taken for a node that is back
  *
  * With a join token, a node that is not approved yet lets itself in:
  *
@@ -39,7 +41,8 @@ enum link_state {
 	LINK_JOINING, /* connecting or connected as the join token */
 	LINK_HELLO,
 	LINK_WELCOMED,
-	LINK_REFUSED
+	LINK_REFUSED,
+	LINK_LEFT
 };
 const char *link_state_str(enum link_state s);
 
@@ -49,7 +52,7 @@ struct link_ops {
 	/* Say who we are, and how we are; sent/echo are the link's. */
 	void (*fill_hello)(void *arg, struct msg_hello *h);
 	void (*fill_heartbeat)(void *arg, struct msg_heartbeat *h);
-	/* usable, storing or the instance changed */
+	/* usable, storing or the instance changed (not by our Bye) */
 	void (*changed)(void *arg, struct link *l);
 	void (*welcome)(void *arg, struct link *l, const struct msg_welcome *w);
 	/* *r becomes the callee's */
@@ -96,6 +99,7 @@ void link_say_hello(struct link *l, struct mono now);
 void link_forget_token(struct link *l);
 int link_send_batch(struct link *l, const struct msg_batch *b)
     __attribute__((warn_unused_result));
+/* The last word; acks are still heard after it. */
 void link_send_bye(struct link *l, const char *reason);
 
 #endif

@@ -103,12 +103,14 @@ def test_either_network(emulate):
 
 
 def test_two_side_by_side_never_meet():
-    with Demo(NODES="3", DURATION="15") as a, Demo(NODES="2", DURATION="15") as b:
+    with Demo(NODES="3") as a, Demo(NODES="2") as b:
         dirs = {a.dir(), b.dir()}
         urls = {d.wait_text(r"http://127\.0\.0\.1:\d+/").group(0) for d in (a, b)}
         assert len(dirs) == 2 and len(urls) == 2
         a.wait_text("6 of 6 directions healthy")
         b.wait_text("2 of 2 directions healthy")
+        a.ctrl_c()
+        b.ctrl_c()
         assert (a.wait(), b.wait()) == (0, 0), a.text() + b.text()
         for d in dirs:
             nothing_left(d)
@@ -156,9 +158,10 @@ def test_kept_is_what_one_wants_to_read_later():
     parent = tempfile.mkdtemp(prefix="twkeep", dir=meshlib.TMP)
     try:
         keep = os.path.join(parent, "new")
-        with Demo(KEEP=keep, DURATION="12") as d:
+        with Demo(KEEP=keep, DURATION=str(12 * meshlib.SLOW)) as d:
             directory = d.dir()
             assert d.wait() == 0, d.text()
+            assert "2 of 2 directions measured" in d.text()
             assert f"kept database, logs and configuration in {keep}" in d.text()
         nothing_left(directory)
         kept = set(os.listdir(keep))

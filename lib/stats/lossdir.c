@@ -29,6 +29,16 @@ book_changed(struct book *k)
 		k->changed = true;
 }
 
+/* Moves one lost packet; not out of what is decided by number already. */
+static void
+tally_move(struct tally *t, enum loss_dir from, enum loss_dir to)
+{
+	if (from == DIR_UNDET && tally_undet(t) == 0)
+		return;
+	tally_book(t, from, false);
+	tally_book(t, to, true);
+}
+
 /* Moves a lost packet from one direction to another. */
 static void
 rebook(struct lossbook *b, struct pkt *p, enum loss_dir from, enum loss_dir to)
@@ -36,14 +46,11 @@ rebook(struct lossbook *b, struct pkt *p, enum loss_dir from, enum loss_dir to)
 	struct tally *t = tally_of(b, p);
 
 	if (t) {
-		tally_book(t, from, false);
-		tally_book(t, to, true);
+		tally_move(t, from, to);
 		book_changed(p->book);
 	}
-	if (p->in_run && b->run) {
-		tally_book(b->run, from, false);
-		tally_book(b->run, to, true);
-	}
+	if (p->in_run && b->run)
+		tally_move(b->run, from, to);
 }
 
 static void
@@ -82,11 +89,11 @@ lossdir_join_run(struct lossbook *b, struct pkt *p)
 static void
 tally_unlost(struct tally *t, enum loss_dir dir)
 {
+	/* decided by number: it is one of those that reached it */
+	if (dir == DIR_GROUP || (dir == DIR_UNDET && tally_undet(t) == 0))
+		dir = t->bwd ? DIR_BWD : DIR_FWD;
+	tally_book(t, dir, false);
 	t->lost--;
-	if (dir == DIR_GROUP) /* answered: one of those that reached it */
-		tally_book(t, t->bwd ? DIR_BWD : DIR_FWD, false);
-	else
-		tally_book(t, dir, false);
 }
 
 void
@@ -310,6 +317,9 @@ learn_gap(struct lossdir *d, struct lossbook *b, const struct lossdir_report *r)
 static void
 mark_restart(struct lossbook *b, uint32_t before, uint32_t after)
 {
+	const struct pkt *p = seqwin_find(b->win, before);
+	const struct pkt *q = seqwin_find(b->win, after);
+
 	for (struct book *k = b->books->head; k; k = k->next) {
 		const struct book_flow *f = &k->flow[b->flow];
 
@@ -317,8 +327,9 @@ mark_restart(struct lossbook *b, uint32_t before, uint32_t after)
 		    seq_diff(f->first_seq, after) <= 0)
 			k->restart = true;
 	}
-	if (b->run_restart)
-		*b->run_restart = true;
+	if (b->restart && q)
+		*b->restart =
+		    (struct run_restart){true, p ? p->order : 0, q->order};
 }
 
 /* The reflector knows nothing before the first packet that it shows. */
@@ -365,13 +376,14 @@ lossdir_learn(struct lossdir *d, struct lossbook *b,
 			d->distinct = r->distinct;
 		return;
 	}
-	if (!same || r->distinct <= d->distinct) {
+	if (!same || r->distinct <= d->distinct)
 		start_anew(d, b, r);
-	} else if (ahead > LOSSDIR_BITS) {
+	/* the bits first: what they leave open is the gap */
+	learn_bits(d, b, r, true);
+	if (same && ahead > LOSSDIR_BITS && r->distinct > d->distinct) {
 		learn_gap(d, b, r);
 		forget_evicted(b);
 	}
-	learn_bits(d, b, r, true);
 	d->highest = r->highest;
 	d->distinct = r->distinct;
 }

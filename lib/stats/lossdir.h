@@ -52,12 +52,19 @@ struct lossdir {
 	uint32_t seq, rseq;
 };
 
+/* The latest time that the reflector began anew: between these two packets, by
+ * their order of sending. */
+struct run_restart {
+	bool seen;
+	uint64_t before, after;
+};
+
 /* Where facts are booked: of one flow. */
 struct lossbook {
 	struct seqwin *win;
 	struct books *books;
-	struct tally *run; /* of the loss run that goes on, or NULL */
-	bool *run_restart; /* set when the reflector began anew */
+	struct tally *run;           /* of the loss run that goes on, or NULL */
+	struct run_restart *restart; /* or NULL */
 	unsigned flow;
 };
 

@@ -52,8 +52,10 @@ runtrack_release(struct runtrack *t)
 	}
 	free(t->ring);
 	free(t->tally);
+	free(t->head);
 	t->ring = NULL;
 	t->tally = NULL;
+	t->head = NULL;
 }
 
 void
@@ -101,7 +103,7 @@ run_sum(const struct runtrack *t)
 static struct run_edge
 edge_of(const struct pkt *p, unsigned flow)
 {
-	return (struct run_edge){true, p->t1, p->seq, flow};
+	return (struct run_edge){true, p->t1, p->order, p->seq, flow};
 }
 
 /* --- evidence ------------------------------------------------------------- */
@@ -147,41 +149,100 @@ evidence_of(const struct pkt *p, unsigned flow)
 	return e;
 }
 
-/* Appends the packets [from, to) that are decided, as far as there is room. */
-static void
-gather(const struct view *v, uint64_t from, uint64_t to, struct loss_run *r)
+#define HEAD_MAX (EVIDENCE_AROUND + EVIDENCE_END)
+
+/* The packets [from, to) that are decided, as far as there is room. */
+static size_t
+gather(const struct view *v, uint64_t from, uint64_t to, struct run_evidence *e,
+       size_t max)
 {
-	for (uint64_t o = from; o < to && r->packet_n < LOSS_RUN_PACKETS_MAX;
-	     o++) {
+	size_t n = 0;
+
+	for (uint64_t o = from; o < to && n < max; o++) {
 		unsigned flow;
 		const struct pkt *p = find(v, o, &flow);
 
 		if (p && (p->state == PKT_RECEIVED || p->state == PKT_LOST))
-			r->packet[r->packet_n++] = evidence_of(p, flow);
+			e[n++] = (struct run_evidence){o, evidence_of(p, flow)};
 	}
+	return n;
+}
+
+/* The third packet of the run was lost. */
+static void
+head_start(const struct view *v)
+{
+	struct runtrack *t = v->t;
+	const uint64_t first = t->first.order;
+	const uint64_t from =
+	    first > EVIDENCE_AROUND ? first - EVIDENCE_AROUND : 0;
+
+	if (!t->head)
+		t->head = calloc(HEAD_MAX, sizeof(*t->head));
+	if (t->head) /* else the run is told without */
+		t->head_n =
+		    gather(v, from, t->last.order + 1, t->head, HEAD_MAX);
 }
 
 static void
-add_evidence(const struct view *v, uint64_t end_order, struct loss_run *r)
+head_add(const struct view *v, const struct pkt *p, unsigned flow)
 {
-	const uint64_t first = v->t->first_order;
-	const uint64_t from =
-	    first > EVIDENCE_AROUND ? first - EVIDENCE_AROUND : 0;
-	const uint64_t until = end_order + EVIDENCE_AROUND < v->t->next
-	                           ? end_order + EVIDENCE_AROUND
-	                           : v->t->next;
+	struct runtrack *t = v->t;
 
+	if (t->head && t->head_n < HEAD_MAX &&
+	    p->order < t->first.order + EVIDENCE_END)
+		t->head[t->head_n++] =
+		    (struct run_evidence){p->order, evidence_of(p, flow)};
+}
+
+/* What is known by now of the packets of the head. Of those that have left
+ * the window, that all of the run were lost in one direction. */
+static void
+head_refresh(const struct view *v, const struct tally *sum)
+{
+	struct runtrack *t = v->t;
+
+	for (size_t i = 0; i < t->head_n; i++) {
+		struct run_evidence *e = &t->head[i];
+		unsigned flow;
+		const struct pkt *p = find(v, e->order, &flow);
+
+		if (p)
+			e->p = evidence_of(p, flow);
+		else if (e->order < t->first.order ||
+		         e->p.fate != FATE_LOST_UNDET)
+			continue;
+		else if (sum->fwd == sum->lost)
+			e->p.fate = FATE_LOST_FWD;
+		else if (sum->bwd == sum->lost)
+			e->p.fate = FATE_LOST_BWD;
+	}
+}
+
+/* The run ended before `end`: its beginning, its end and what came after. */
+static void
+add_evidence(const struct view *v, const struct tally *sum, uint64_t end,
+             struct loss_run *r)
+{
+	struct runtrack *t = v->t;
+	struct run_evidence tail[EVIDENCE_END + EVIDENCE_AROUND];
+	uint64_t from = end > EVIDENCE_END ? end - EVIDENCE_END : 0;
+	size_t n;
+
+	if (!t->head)
+		return;
 	r->packet = calloc(LOSS_RUN_PACKETS_MAX, sizeof(*r->packet));
 	if (!r->packet)
-		return; /* the run is told without */
-	gather(v, from, first, r);
-	if (end_order - first <= 2 * EVIDENCE_END) {
-		gather(v, first, end_order, r);
-	} else {
-		gather(v, first, first + EVIDENCE_END, r);
-		gather(v, end_order - EVIDENCE_END, end_order, r);
-	}
-	gather(v, end_order, until, r);
+		return;
+	head_refresh(v, sum);
+	for (size_t i = 0; i < t->head_n; i++)
+		r->packet[r->packet_n++] = t->head[i].p;
+	if (t->head_n > 0 && t->head[t->head_n - 1].order >= from)
+		from = t->head[t->head_n - 1].order + 1;
+	n = gather(v, from, end, tail, EVIDENCE_END);
+	n += gather(v, end, t->next, tail + n, EVIDENCE_AROUND);
+	for (size_t i = 0; i < n; i++)
+		r->packet[r->packet_n++] = tail[i].p;
 }
 
 /* --- news ----------------------------------------------------------------- */
@@ -195,6 +256,14 @@ new_id(struct runtrack *t)
 	z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
 	z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
 	return z ^ z >> 31;
+}
+
+/* Does it lie across the latest restart of the reflector? */
+static bool
+is_across(const struct run_restart *r, const struct run_edge *first,
+          const struct run_edge *last)
+{
+	return r->seen && first->order <= r->after && last->order >= r->before;
 }
 
 static struct wall
@@ -228,7 +297,7 @@ describe(const struct view *v, const struct run_edge *before,
 	    .upper_ns = before->known && after->known
 	                    ? mono_diff_ns(after->t1.mono, before->t1.mono)
 	                    : NS_UNKNOWN,
-	    .reflector_restart = t->restart,
+	    .reflector_restart = is_across(&t->restart, first, last),
 	    .host_limited =
 	        t->dropped && mono_diff_ns(t->dropped_at, first->t1.mono) >= 0,
 	};
@@ -281,8 +350,12 @@ static void
 forget_run(const struct view *v)
 {
 	struct runtrack *t = v->t;
+	uint64_t o = t->first.order;
 
-	for (uint64_t o = t->first_order; t->active && o < t->border; o++) {
+	/* a run of days has left the ring but for its end */
+	if (t->next - o > t->mask)
+		o = t->next - t->mask - 1U;
+	for (; t->active && o < t->border; o++) {
 		unsigned flow;
 		struct pkt *p = find(v, o, &flow);
 
@@ -290,30 +363,68 @@ forget_run(const struct view *v)
 			p->in_run = false;
 	}
 	memset(t->tally, 0, t->flows * sizeof(*t->tally));
-	t->active = t->restart = false;
+	free(t->head);
+	t->head = NULL;
+	t->head_n = 0;
+	t->active = t->long_booked = false;
+}
+
+/* Three are lost: it is a run. */
+static void
+grow_up(const struct view *v, struct pkt *p)
+{
+	struct runtrack *t = v->t;
+
+	if (!t->long_booked && p->iv) {
+		p->iv->runs_long++;
+		t->long_booked = true;
+		t->third_order = p->order;
+	}
+	head_start(v);
+	tell_active(v, LOSS_RUN_CONFIRMED);
 }
 
 static void
 take_lost(const struct view *v, struct pkt *p, unsigned flow)
 {
 	struct runtrack *t = v->t;
-	struct tally sum;
+	uint32_t lost;
 
+	/* it was none after all: their stamps said that they were in time */
+	if (t->active && run_sum(t).lost == 0)
+		forget_run(v);
 	if (!t->active) {
 		t->active = true;
-		t->first_order = p->order;
 		t->before = t->seen;
 		t->first = edge_of(p, flow);
 	}
 	t->last = edge_of(p, flow);
-	t->last_order = p->order;
 	lossdir_join_run(v->flow(v->arg, flow), p);
-	sum = run_sum(t);
-	if (sum.lost != LOSS_RUN_MIN)
-		return;
-	if (p->iv)
-		p->iv->runs_long++;
-	tell_active(v, LOSS_RUN_CONFIRMED);
+	lost = run_sum(t).lost;
+	if (lost == LOSS_RUN_MIN)
+		grow_up(v, p);
+	else if (lost > LOSS_RUN_MIN)
+		head_add(v, p, flow);
+}
+
+/* A run of one or two belongs to the interval of the packet that ends it; with
+ * none, or one that is not counted, to that of its last. */
+static void
+book_short(const struct view *v, const struct pkt *p, uint32_t lost)
+{
+	struct runtrack *t = v->t;
+	unsigned flow;
+	const struct pkt *q;
+	struct interval *iv = p ? p->iv : NULL;
+
+	if (t->long_booked && (q = find(v, t->third_order, &flow)) && q->iv)
+		q->iv->runs_long--;
+	if (!iv && (q = find(v, t->last.order, &flow)))
+		iv = q->iv;
+	if (iv && lost == 1)
+		iv->runs_1++;
+	else if (iv && lost == 2)
+		iv->runs_2++;
 }
 
 /* The run ends before p (NULL: without an end). */
@@ -327,13 +438,10 @@ end_run(const struct view *v, const struct pkt *p, unsigned flow)
 	    describe(v, &t->before, &t->first, &t->last, &after, &sum);
 
 	if (sum.lost >= LOSS_RUN_MIN) {
-		add_evidence(v, p ? p->order : t->last_order + 1, &r);
+		add_evidence(v, &sum, p ? p->order : t->last.order + 1, &r);
 		tell(v, &r, LOSS_RUN_CLOSED);
 	} else {
-		if (p && p->iv && sum.lost == 1)
-			p->iv->runs_1++;
-		else if (p && p->iv && sum.lost == 2)
-			p->iv->runs_2++;
+		book_short(v, p, sum.lost);
 		if (t->told)
 			tell(v, &r, LOSS_RUN_RETRACTED);
 	}

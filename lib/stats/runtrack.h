@@ -40,7 +40,14 @@ struct run_news {
 struct run_edge {
 	bool known;
 	struct clock_pair t1;
+	uint64_t order;
 	uint32_t seq, flow;
+};
+
+/* One packet of the evidence, while it is gathered. */
+struct run_evidence {
+	uint64_t order;
+	struct loss_run_packet p;
 };
 
 struct runtrack {
@@ -52,9 +59,14 @@ struct runtrack {
 	struct tally *tally; /* owned: of the run, by flow */
 
 	bool active; /* lost packets stand right before the border */
-	uint64_t first_order, last_order;
 	struct run_edge before, first, last, seen; /* seen: last received */
-	bool restart, host_limited;
+	bool long_booked;     /* in the interval of its third packet: */
+	uint64_t third_order; /* valid then */
+	/* Of a long run, before the window forgets how it began: what stands
+	 * before it and its first packets. Owned; NULL: none. */
+	struct run_evidence *head;
+	size_t head_n;
+	struct run_restart restart;
 
 	bool told; /* the run is known outside, by this id: */
 	bool told_confirmed;
@@ -76,7 +88,7 @@ void runtrack_release(struct runtrack *t);
 
 /* p was sent on the flow: sets p->order. */
 void runtrack_sent(struct runtrack *t, unsigned flow, struct pkt *p);
-/* Our own socket dropped packets about now. */
+/* Our own socket dropped packets, of those sent until now. */
 void runtrack_dropped(struct runtrack *t, struct mono now);
 
 /* What it needs of the session: the lossbook of each flow. */

@@ -59,7 +59,7 @@ flows_init(struct session *s)
 		f->book = (struct lossbook){.win = &f->win,
 		                            .books = &s->books,
 		                            .run = &s->runs.tally[i],
-		                            .run_restart = &s->runs.restart,
+		                            .restart = &s->runs.restart,
 		                            .flow = i};
 	}
 	return true;
@@ -312,10 +312,11 @@ session_local_drops(struct session *s, uint32_t n)
 {
 	struct interval *iv = s->open.last;
 
+	if (s->clock_seen)
+		runtrack_dropped(&s->runs, s->now);
 	if (iv) {
 		iv->local_drops += n;
 		iv->flags |= RESULT_HOST_LIMITED;
-		runtrack_dropped(&s->runs, iv->end);
 	} else {
 		s->held.local_drops += n;
 	}

@@ -281,6 +281,8 @@ step_watch(struct session *s, struct clock_pair at)
 		return;
 	moved = off - s->clock_off_ns;
 	s->clock_off_ns = off;
+	if (!seen || mono_diff_ns(at.mono, s->now) > 0)
+		s->now = at.mono;
 	s->clock_seen = true;
 	if (seen && (moved > STEP_NS || moved < -STEP_NS))
 		step_cut(s, at.mono);

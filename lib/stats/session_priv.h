@@ -85,6 +85,7 @@ struct session {
 	struct held_counts held;
 	int64_t clock_off_ns; /* wall - mono, last seen; when clock_seen */
 	bool clock_seen;
+	struct mono now; /* latest instant that was told; when clock_seen */
 	struct wall last_start; /* of the intervals so far */
 	struct wall closed_end; /* slots before it are too late to be told */
 	bool fresh;             /* the next interval begins at its first slot */

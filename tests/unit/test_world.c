@@ -444,7 +444,9 @@ START_TEST(reordering_each_way)
 		check_counts_against_truth(w);
 		check_order(w);
 		check_copies(w);
-		check_delays(w);
+		/* a true T3 is waited for, and kept, for 8 replies */
+		if (c.fwd.spread_ns + c.bwd.spread_ns <= 600 * MS)
+			check_delays(w);
 		world_free(w);
 	}
 }

@@ -21,6 +21,8 @@ static const struct tool_cmd *const commands[] = {
     &tool_ping,
     &tool_matrix,
     &tool_path,
+    &tool_outages,
+    &tool_evidence,
     &tool_nodes,
     &tool_node_approve,
     &tool_node_remove,

@@ -45,8 +45,8 @@ bool tool_has_args(const struct tool_cmd *cmd, int argc, char **argv, int n,
                    const char *expected);
 void tool_help(const struct tool_cmd *cmd);
 
-extern const struct tool_cmd tool_ping, tool_matrix, tool_path, tool_nodes,
-    tool_node_approve, tool_node_remove, tool_node_token_create,
-    tool_node_token_list, tool_node_token_revoke;
+extern const struct tool_cmd tool_ping, tool_matrix, tool_path, tool_outages,
+    tool_evidence, tool_nodes, tool_node_approve, tool_node_remove,
+    tool_node_token_create, tool_node_token_list, tool_node_token_revoke;
 
 #endif

@@ -10,6 +10,7 @@
 #include "tools/api.h"
 #include "tools/doc.h"
 #include "tools/show.h"
+#include "tools/show_runs.h"
 
 #include <locale.h>
 #include <stdlib.h>
@@ -42,6 +43,8 @@ show_all(FILE *f, json_t *root, unsigned how)
 	struct doc_path p;
 	struct doc_tokens t;
 	struct doc_nodes n;
+	struct doc_outages o;
+	struct doc_evidence e;
 
 	if (doc_matrix_read(root, &m, err)) {
 		/* the grid is N x N: keep the fuzzer's within a screen */
@@ -51,6 +54,16 @@ show_all(FILE *f, json_t *root, unsigned how)
 			            40 + (int)how, false);
 		show_matrix_csv(f, &m);
 		doc_matrix_clear(&m);
+	}
+	if (doc_outages_read(root, &o, err)) {
+		show_outages(f, &o, false);
+		show_outages_csv(f, &o);
+		doc_outages_clear(&o);
+	}
+	if (doc_evidence_read(root, &e, err)) {
+		show_evidence(f, &e, false);
+		show_evidence_csv(f, &e);
+		doc_evidence_clear(&e);
 	}
 	if (doc_path_read(root, &p, err)) {
 		show_path(f, &p, how % 32, 40 + (int)how, false);

@@ -458,24 +458,6 @@ book_drops(struct prober *p, const struct test_sock *t, uint32_t n)
 	}
 }
 
-/* A NIC's stamp is an event of its own; it belongs to the kernel's of the same
- * packet, which came before it. */
-static void
-join_nic_stamps(struct tx_event *e, int n)
-{
-	for (int i = 0; i < n; i++) {
-		if (e[i].software || e[i].nic_ns == NS_UNKNOWN)
-			continue;
-		for (int k = i - 1; k >= 0; k--) {
-			if (e[k].software && e[k].who == e[i].who &&
-			    e[k].seq == e[i].seq) {
-				e[k].nic_ns = e[i].nic_ns;
-				break;
-			}
-		}
-	}
-}
-
 static void
 take_stamps(struct prober *p, struct test_sock *t)
 {
@@ -491,7 +473,7 @@ take_stamps(struct prober *p, struct test_sock *t)
 		if (n == 0)
 			return;
 		now = clock_now();
-		join_nic_stamps(e, n);
+		txstamp_join_nic(e, n);
 		for (int i = 0; i < n; i++) {
 			struct probe *pr = table_by_who(p, e[i].who);
 			const struct clock_pair t1 = {e[i].wall, e[i].mono};

@@ -2,8 +2,10 @@
 /*
  * One socket, one session, one loop: drain what came, tell the session the
  * time, send what is due on an absolute schedule, sleep until the next of
- * these. A slot that was missed (a stopped process, a busy machine) is
- * skipped, never caught up in a burst.
+ * these. Replies are read before the kernel's transmit stamps and told after
+ * them, so that none is told before the stamp of its request. A slot that was
+ * missed (a stopped process, a busy machine) is skipped, never caught up in a
+ * burst.
  *
  * Two rules hold a ping back: until the first answer it sends at most one
  * packet per second (and one per minute after six hours of silence), so that
@@ -14,14 +16,17 @@
 
 #include "lib/base/clock_read.h"
 #include "lib/base/rng.h"
+#include "lib/net/txstamp.h"
 #include "lib/net/udp.h"
 #include "lib/twamp/ntp64.h"
 #include "lib/twamp/testpkt.h"
+#include "tools/ping_count.h"
 #include "tools/term.h"
 
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <unistd.h>
@@ -33,6 +38,11 @@
 #define TLV_PROBES 3     /* so many unanswered ones: it dislikes TLVs */
 #define DRAIN_BATCHES 16 /* per turn, so that sending is not held up */
 #define MIN_GAP_NS (50 * NS_PER_US)
+#define TX_RING 1024
+#define TX_EVENTS 64
+#define WANT_ALL                                                  \
+	(TEST_WANT_BITMAP | TEST_WANT_COS | TEST_WANT_FOLLOW_UP | \
+	 TEST_WANT_TLVS)
 
 static volatile sig_atomic_t stop_asked;
 
@@ -42,6 +52,7 @@ struct ping {
 	FILE *out;                 /* borrowed */
 	bool lines, coloured;
 	int fd;
+	struct txstamp *tx;  /* owned; NULL: the kernel makes no stamps */
 	struct udp_rx *rx;   /* owned */
 	struct session *ses; /* owned */
 	struct rng rng;
@@ -53,6 +64,7 @@ struct ping {
 	uint32_t drops; /* the socket's running count */
 	uint32_t tlv_sent, tlv_answered, tlv_lost, first_tlv_seq;
 	int send_errno; /* last shown */
+	struct ping_count count;
 };
 
 void
@@ -111,16 +123,30 @@ show_send_error(struct ping *p, int err)
 	              p->o->size, strerror(err));
 }
 
+/* Sends it, and asks the kernel when it did. */
+static int
+send_asking(struct ping *p, struct udp_send *s, uint32_t seq, struct mono now)
+{
+	const bool asked = p->tx && txstamp_ask(p->tx, s, now);
+	const int rc = udp_send_one(p->fd, s);
+
+	if (asked && rc == 0)
+		txstamp_sent(p->tx, s, now, 0, seq);
+	else if (asked)
+		txstamp_failed(p->tx, s);
+	return rc;
+}
+
 static void
 send_packet(struct ping *p, struct clock_pair sched)
 {
-	const unsigned all = TEST_WANT_BITMAP | TEST_WANT_TLVS;
 	const unsigned want =
-	    test_request_fit(wants_tlvs(p) ? all : 0, p->o->size);
+	    test_request_fit(wants_tlvs(p) ? WANT_ALL : 0, p->o->size);
 	struct test_request r = {.seq = session_next_seq(p->ses, 0),
-	                         .ssid = p->o->light ? 0 : p->ssid};
+	                         .ssid = p->o->light ? 0 : p->ssid,
+	                         .dscp = (uint8_t)p->o->dscp};
 	uint8_t buf[TEST_BUF_MAX];
-	const struct udp_send s = {
+	struct udp_send s = {
 	    .dst = p->o->dst, .tos = -1, .data = buf, .len = p->o->size};
 	struct clock_pair t1;
 	int rc;
@@ -132,7 +158,7 @@ send_packet(struct ping *p, struct clock_pair sched)
 	t1 = clock_now();
 	r.t1 = ntp64_from_wall(t1.wall);
 	test_request_restamp(&r, buf);
-	rc = udp_send_one(p->fd, &s);
+	rc = send_asking(p, &s, r.seq, t1.mono);
 	p->last_send = t1.mono;
 	if (p->left > 0)
 		p->left--;
@@ -199,14 +225,26 @@ to_session(const struct ping *p, const struct udp_packet *pkt,
 	    .t3 = r->t3,
 	    .t4 = {pkt->wall, pkt->mono},
 	    .t4_is_kernel = pkt->stamp == STAMP_KERNEL,
+	    .t4_nic_ns = pkt->nic_ns,
 	    .sender_ttl = r->sender_ttl,
 	    .ttl = pkt->ttl,
+	    .tos = pkt->tos,
+	    .fwd_dscp = r->has_cos ? r->fwd_dscp : -1,
+	    .fwd_ecn = r->has_cos ? r->fwd_ecn : -1,
+	    .reply_dscp = !r->has_cos ? -1
+	                  : r->cos_rp ? r->fwd_dscp
+	                              : r->cos_dscp1,
+	    .has_follow_up = r->has_follow_up,
+	    .follow_up = r->follow_up,
+	    .follow_up_seq = r->follow_up_seq,
+	    .follow_up_t3 = r->follow_up_t3,
 	    .sender_error_ns = p->quality.max_error_ns,
 	    .sender_synchronised = p->quality.synchronised,
 	    .reflector_error_ns = r->error_ns,
 	    .reflector_synchronised = r->synchronised,
 	    .has_bitmap = r->has_bitmap,
 	    .stateful = r->has_bitmap && r->bitmap.stateful,
+	    .t2_is_kernel = r->has_bitmap && r->bitmap.t2_is_kernel,
 	    .instance_id = r->bitmap.instance_id,
 	    .bitmap_highest = r->bitmap.highest,
 	    .bitmap = r->bitmap.bitmap,
@@ -263,6 +301,32 @@ take_packet(struct ping *p, const struct udp_packet *pkt)
 		ping_print_reply(p->out, r.sender_seq, v, &sample, p->coloured);
 }
 
+static void
+take_stamps(struct ping *p)
+{
+	struct tx_event e[TX_EVENTS];
+	int n;
+
+	if (!p->tx)
+		return;
+	do {
+		struct clock_pair now;
+
+		n = txstamp_drain(p->tx, e, TX_EVENTS);
+		if (n == 0)
+			return;
+		now = clock_now();
+		txstamp_join_nic(e, n);
+		for (int i = 0; i < n; i++) {
+			const struct clock_pair t1 = {e[i].wall, e[i].mono};
+
+			if (e[i].software)
+				(void)session_tx_stamp(p->ses, 0, e[i].seq, t1,
+				                       e[i].nic_ns, now);
+		}
+	} while (n == TX_EVENTS);
+}
+
 /* True when the socket is empty. */
 static bool
 drain(struct ping *p)
@@ -273,6 +337,7 @@ drain(struct ping *p)
 
 		if (p->drops != before)
 			session_local_drops(p->ses, p->drops - before);
+		take_stamps(p);
 		for (int j = 0; j < n; j++)
 			take_packet(p, udp_rx_packet(p->rx, j));
 		if (n < UDP_BATCH)
@@ -294,13 +359,32 @@ on_lost(void *arg, unsigned flow, uint32_t seq)
 		ping_print_lost(p->out, seq, p->coloured);
 }
 
+/* Once it has answered without our TLV, where it could have: does it count? */
+static void
+ask_whether_it_counts(struct ping *p, struct mono now)
+{
+	struct ping_sum *sum = p->sum;
+
+	if (sum->is_twmesh || sum->counts != PING_COUNTS_UNKNOWN)
+		return;
+	if (sum->answered &&
+	    (p->o->light || sum->no_tlvs || p->tlv_answered > 0 ||
+	     !(test_request_fit(WANT_ALL, p->o->size) & TEST_WANT_BITMAP)))
+		ping_count_start(&p->count, p->o, now);
+	ping_count_turn(&p->count, p->o, p->rx, now);
+	sum->counts = p->count.verdict;
+	if (sum->counts == PING_COUNTS_YES)
+		session_set_counting(p->ses, true);
+}
+
 /* -- the loop ---------------------------------------------------------------
  */
 
 static void
 sleep_until(struct ping *p, struct mono until, const sigset_t *unblocked)
 {
-	struct pollfd pfd = {.fd = p->fd, .events = POLLIN};
+	struct pollfd pfd[2] = {{.fd = p->fd, .events = POLLIN},
+	                        {.fd = p->count.fd, .events = POLLIN}};
 	int64_t ns = mono_diff_ns(until, clock_mono());
 	struct timespec ts;
 
@@ -308,7 +392,7 @@ sleep_until(struct ping *p, struct mono until, const sigset_t *unblocked)
 		ns = 0;
 	ts.tv_sec = ns / NS_PER_S;
 	ts.tv_nsec = ns % NS_PER_S;
-	(void)ppoll(&pfd, 1, &ts, unblocked);
+	(void)ppoll(pfd, 2, &ts, unblocked);
 }
 
 static struct mono
@@ -332,7 +416,9 @@ run(struct ping *p, const sigset_t *unblocked)
 		clock_test_poll();
 		if (drain(p))
 			session_advance(p->ses, now, on_lost, p);
+		ping_sum_take_runs(p->sum, p->ses);
 		serve_slots(p, now);
+		ask_whether_it_counts(p, now.mono);
 		wake = session_deadline(p->ses);
 		end = mono_add_ns(p->last_send, grace_ns);
 		if (p->left == 0 && (session_outstanding(p->ses) == 0 ||
@@ -341,6 +427,9 @@ run(struct ping *p, const sigset_t *unblocked)
 		if (p->left != 0)
 			end = next_send(p);
 		if (mono_diff_ns(end, wake) < 0)
+			wake = end;
+		end = ping_count_next(&p->count, p->o);
+		if (p->count.running && mono_diff_ns(end, wake) < 0)
 			wake = end;
 		if (p->lines)
 			(void)fflush(p->out);
@@ -356,8 +445,12 @@ open_all(struct ping *p)
 	                                  .loss_timeout_ns =
 	                                      p->o->loss_timeout_ns,
 	                                  .gap_ns = p->o->interval_ns,
-	                                  .align = false};
+	                                  .align = false,
+	                                  .detail = true,
+	                                  .dscp = p->o->dscp,
+	                                  .run_seed = random_u64()};
 	struct addr local = p->o->source;
+	int rc = 0;
 
 	if (!local.len &&
 	    !addr_parse_ip(addr_family(&p->o->dst) == AF_INET6 ? "::"
@@ -367,6 +460,7 @@ open_all(struct ping *p)
 	p->fd = udp_open(&local, &uo, NULL);
 	if (p->fd < 0)
 		return p->fd;
+	p->tx = txstamp_new(p->fd, TXSTAMP_HARDWARE, TX_RING, &rc);
 	p->rx = udp_rx_new(TEST_BUF_MAX);
 	p->ses = session_new(&sp);
 	return p->rx && p->ses ? 0 : -ENOMEM;
@@ -375,25 +469,12 @@ open_all(struct ping *p)
 static void
 close_all(struct ping *p)
 {
+	ping_count_close(&p->count);
+	txstamp_free(p->tx);
 	if (p->fd >= 0)
 		(void)close(p->fd);
 	udp_rx_free(p->rx);
 	session_free(p->ses);
-}
-
-/* One result, unless the wall clock stepped: then the longest piece. */
-static void
-take_result(struct ping *p)
-{
-	static struct result r; /* holds a histogram: not on the stack */
-
-	while (session_take(p->ses, &r)) {
-		p->sum->stepped |= p->sum->has_result;
-		if (!p->sum->has_result ||
-		    r.v[METRIC_SENT] > p->sum->r.v[METRIC_SENT])
-			p->sum->r = r;
-		p->sum->has_result = true;
-	}
 }
 
 /* SIGINT and SIGTERM only end a sleep; a second one kills as usual. */
@@ -429,6 +510,7 @@ ping_measure(const struct ping_opts *o, FILE *out, struct ping_sum *sum)
 	stop_asked = 0;
 	(void)prctl(PR_SET_TIMERSLACK, 1UL); /* the default adds 50 us */
 	rng_seed(&p.rng, random_u64());
+	ping_count_init(&p.count);
 	p.ssid = (uint16_t)(random_u64() % UINT16_MAX + 1); /* never 0 */
 	rc = open_all(&p);
 	if (rc != 0)
@@ -444,7 +526,7 @@ ping_measure(const struct ping_opts *o, FILE *out, struct ping_sum *sum)
 	sum->to = clock_wall();
 	sum->under_way = session_outstanding(p.ses);
 	session_finish(p.ses, clock_now(), 0);
-	take_result(&p);
+	ping_sum_take(sum, p.ses);
 out:
 	close_all(&p);
 	return rc;
@@ -476,11 +558,13 @@ run_ping(const struct tool_cmd *cmd, int argc, char **argv)
 		                  o.source.len ? addr_format_ip(&o.source, text)
 		                               : o.target,
 		                  strerror(-rc));
+	rc = sum.answered ? TOOL_GOOD : TOOL_BAD;
 	if (o.json && !ping_print_json(stdout, &sum))
-		return tool_error(cmd, "out of memory");
+		rc = tool_error(cmd, "out of memory");
 	if (!o.json)
 		ping_print_sum(stdout, &sum, term_is_coloured(stdout));
-	return sum.answered ? TOOL_GOOD : TOOL_BAD;
+	ping_sum_clear(&sum);
+	return rc;
 }
 
 const struct tool_cmd tool_ping = {

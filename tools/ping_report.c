@@ -7,7 +7,6 @@
 #include "tools/term.h"
 
 #include <inttypes.h>
-#include <jansson.h>
 #include <string.h>
 
 /* A TTL of 64 or 128 at the start, seen from 255. */
@@ -96,6 +95,37 @@ ping_print_lost(FILE *out, uint32_t seq, bool coloured)
 /* -- the summary ------------------------------------------------------------
  */
 
+/* "(3 forward, 1 backward)", if the direction is known. */
+static void
+print_both_ways(FILE *out, int64_t fwd, int64_t bwd)
+{
+	if (fwd == METRIC_NULL || bwd == METRIC_NULL)
+		return;
+	(void)fprintf(out, " (%" PRId64 " forward, %" PRId64 " backward)", fwd,
+	              bwd);
+}
+
+/* What came more than once, in another order, or too late. */
+static void
+print_order(FILE *out, const int64_t *v)
+{
+	(void)fprintf(out, "%" PRId64 " duplicates", v[METRIC_DUPLICATES]);
+	if (v[METRIC_DUPLICATES] > 0)
+		print_both_ways(out, v[METRIC_FWD_DUPLICATES],
+		                v[METRIC_BWD_DUPLICATES]);
+	(void)fprintf(out, ", %" PRId64 " reordered", v[METRIC_REORDERED]);
+	if (v[METRIC_REORDERED] > 0)
+		print_both_ways(out, v[METRIC_FWD_REORDERED],
+		                v[METRIC_BWD_REORDERED]);
+	if (v[METRIC_REORDER_EXTENT] != METRIC_NULL)
+		(void)fprintf(out, " by up to %" PRId64,
+		              v[METRIC_REORDER_EXTENT]);
+	(void)fprintf(out, ", %" PRId64 " late", v[METRIC_LATE]);
+	if (v[METRIC_LATE_DST_HOST] > 0)
+		(void)fprintf(out, " (%" PRId64 " held by the reflector)",
+		              v[METRIC_LATE_DST_HOST]);
+}
+
 static void
 print_counts(FILE *out, const struct ping_sum *p, bool coloured)
 {
@@ -116,8 +146,8 @@ print_counts(FILE *out, const struct ping_sum *p, bool coloured)
 		              " backward, %" PRId64 " undetermined",
 		              v[METRIC_LOST_FWD], v[METRIC_LOST_BWD],
 		              v[METRIC_LOST_UNDET]);
-	(void)fprintf(out, "\n%" PRId64 " duplicates, %" PRId64 " late",
-	              v[METRIC_DUPLICATES], v[METRIC_LATE]);
+	(void)fputc('\n', out);
+	print_order(out, v);
 	if (p->under_way)
 		(void)fprintf(out,
 		              ", %" PRIu32 " still under way at the end (not "
@@ -159,32 +189,151 @@ print_rtt(FILE *out, const int64_t *v)
 	char a[NUM_TEXT_MAX], b[NUM_TEXT_MAX], c[NUM_TEXT_MAX], d[NUM_TEXT_MAX],
 	    e[NUM_TEXT_MAX];
 
+	(void)fprintf(out, "RTT       min %s  mean %s  p50 %s  p99 %s",
+	              ms(v[METRIC_RTT_MIN], a), ms(v[METRIC_RTT_MEAN], b),
+	              ms(v[METRIC_RTT_P50], c), ms(v[METRIC_RTT_P99], d));
+	if (v[METRIC_RTT_P999] != METRIC_NULL)
+		(void)fprintf(out, "  p99.9 %s", ms(v[METRIC_RTT_P999], e));
 	(void)fprintf(
-	    out, "RTT       min %s  mean %s  p50 %s  p99 %s  max %s ms%s\n",
-	    ms(v[METRIC_RTT_MIN], a), ms(v[METRIC_RTT_MEAN], b),
-	    ms(v[METRIC_RTT_P50], c), ms(v[METRIC_RTT_P99], d),
-	    ms(v[METRIC_RTT_MAX], e),
+	    out, "  max %s ms%s\n", ms(v[METRIC_RTT_MAX], e),
 	    v[METRIC_RTT_P99] == METRIC_NULL ? "  (p99 needs 50 samples)" : "");
 }
 
 /* The metrics of one direction. */
 struct direction {
 	const char *name;
-	enum metric min, mean, max, ipdv, jitter, hops;
+	enum metric min, mean, p50, p99, max, ipdv, jitter, hops, changed;
 };
 
 static void
 print_direction(FILE *out, const int64_t *v, const struct direction *d)
 {
 	char a[NUM_TEXT_MAX], b[NUM_TEXT_MAX], c[NUM_TEXT_MAX], i[NUM_TEXT_MAX],
-	    j[NUM_TEXT_MAX], h[NUM_TEXT_MAX];
+	    j[NUM_TEXT_MAX], h[NUM_TEXT_MAX], m[NUM_TEXT_MAX], n[NUM_TEXT_MAX];
 
 	(void)fprintf(out,
-	              "%-9s min %s  mean %s  max %s ms  jitter %s ms (RFC 3550 "
-	              "%s)  hops %s\n",
+	              "%-9s min %s  mean %s  p50 %s  p99 %s  max %s ms  "
+	              "jitter %s ms (RFC 3550 %s)  hops %s",
 	              d->name, ms(v[d->min], a), ms(v[d->mean], b),
-	              ms(v[d->max], c), ms(v[d->ipdv], i), ms(v[d->jitter], j),
+	              ms(v[d->p50], m), ms(v[d->p99], n), ms(v[d->max], c),
+	              ms(v[d->ipdv], i), ms(v[d->jitter], j),
 	              count(v[d->hops], h));
+	if (v[d->changed] > 0)
+		(void)fprintf(out, " (changed %" PRId64 " times)",
+		              v[d->changed]);
+	(void)fputc('\n', out);
+}
+
+/* Only what the reflector told, or we saw ourselves. */
+static void
+print_dscp(FILE *out, const struct ping_sum *p, bool coloured)
+{
+	const int64_t *v = p->r.v;
+	const int64_t fwd = v[METRIC_FWD_REMARKED],
+	              bwd = v[METRIC_BWD_REMARKED];
+	char a[NUM_TEXT_MAX], b[NUM_TEXT_MAX], text[120];
+
+	(void)fprintf(out, "DSCP      sent %d, arrived there %s, came back %s",
+	              p->o->dscp, count(v[METRIC_FWD_DSCP], a),
+	              count(v[METRIC_BWD_DSCP], b));
+	if (fwd > 0 || bwd > 0) {
+		(void)snprintf(text, sizeof(text),
+		               "; re-marked: %s forward, %s backward",
+		               count(fwd, a), count(bwd, b));
+		term_put(out, text, 0, TERM_WARN, coloured);
+	}
+	(void)fputc('\n', out);
+}
+
+const char *
+ping_stamp_source(int64_t stamps, unsigned n)
+{
+	static const struct {
+		int64_t good, bad;
+		const char *name, *none;
+	} way[4] = {
+	    {STAMPS_T1_KERNEL, STAMPS_T1_USER, "kernel", "program"},
+	    {STAMPS_T2_KERNEL, STAMPS_T2_USER, "kernel", "unknown"},
+	    {STAMPS_T3_FOLLOW_UP, STAMPS_T3_USER, "follow-up", "program"},
+	    {STAMPS_T4_KERNEL, STAMPS_T4_USER, "kernel", "program"},
+	};
+	bool good, bad;
+
+	if (n < 1 || n > 4 || stamps == METRIC_NULL)
+		return "none";
+	good = stamps & way[n - 1].good;
+	bad = stamps & way[n - 1].bad;
+	return good && bad ? "mixed"
+	       : good      ? way[n - 1].name
+	       : bad       ? way[n - 1].none
+	                   : "none";
+}
+
+/* Where the four instants came from, and how late our sends left. */
+static void
+print_stamps(FILE *out, const int64_t *v)
+{
+	char a[NUM_TEXT_MAX], b[NUM_TEXT_MAX];
+
+	(void)fputs("stamps   ", out);
+	for (unsigned n = 1; n <= 4; n++)
+		(void)fprintf(out, " T%u %s%s", n,
+		              ping_stamp_source(v[METRIC_STAMPS], n),
+		              n < 4 ? "," : "");
+	if (v[METRIC_STAMPS] != METRIC_NULL && v[METRIC_STAMPS] & STAMPS_T1_NIC)
+		(void)fputs("; the NIC's as well", out);
+	if (v[METRIC_TX_STAMPS_MISSING] > 0 || v[METRIC_RX_STAMPS_MISSING] > 0)
+		(void)fprintf(out, "; missing: %" PRId64 " T1, %" PRId64 " T4",
+		              v[METRIC_TX_STAMPS_MISSING],
+		              v[METRIC_RX_STAMPS_MISSING]);
+	if (v[METRIC_T3_UNCORRECTED] > 0)
+		(void)fprintf(out, "; without follow-up: %" PRId64 " T3",
+		              v[METRIC_T3_UNCORRECTED]);
+	(void)fprintf(out, "; sends left %s ms late (p50), %s at most\n",
+	              ms(v[METRIC_SEND_LATE_P50], a),
+	              ms(v[METRIC_SEND_LATE_MAX], b));
+}
+
+/* -- loss runs --------------------------------------------------------------
+ */
+
+#define RUNS_SHOWN 10
+
+static void
+print_run(FILE *out, const struct loss_run *r, bool coloured)
+{
+	char from[40], low[NUM_TEXT_MAX], high[NUM_TEXT_MAX], text[80];
+
+	(void)fputs("loss run  ", out);
+	(void)snprintf(text, sizeof(text), "%" PRIu32 " packets", r->lost);
+	term_put(out, text, 0, TERM_CRIT, coloured);
+	(void)fprintf(out, " from %s, ",
+	              clock_format_utc(r->first, from, sizeof(from)));
+	if (r->upper_ns == NS_UNKNOWN)
+		(void)fprintf(out, "%s ms and longer", ms(r->lower_ns, low));
+	else
+		(void)fprintf(out, "%s to %s ms", ms(r->lower_ns, low),
+		              ms(r->upper_ns, high));
+	(void)fprintf(
+	    out,
+	    " (seq %" PRIu32 " to %" PRIu32 "): %" PRIu32 " forward, %" PRIu32
+	    " backward, %" PRIu32 " undetermined%s%s\n",
+	    r->first_seq, r->last_seq, r->lost_fwd, r->lost_bwd, r->lost_undet,
+	    r->reflector_restart ? ", the reflector restarted" : "",
+	    r->host_limited ? ", our own socket dropped some" : "");
+}
+
+/* The first RUNS_SHOWN; --json has them all. */
+static void
+print_runs(FILE *out, const struct ping_sum *p, bool coloured)
+{
+	const size_t n = p->run_n < RUNS_SHOWN ? p->run_n : RUNS_SHOWN;
+	const size_t more = p->run_n - n + p->runs_more;
+
+	for (size_t i = 0; i < n; i++)
+		print_run(out, &p->run[i], coloured);
+	if (more)
+		(void)fprintf(out, "loss run  %zu more\n", more);
 }
 
 static void
@@ -203,10 +352,18 @@ print_notes(FILE *out, const struct ping_sum *p)
 		              "one-way delays are good to +-%s ms, by the "
 		              "clocks' own claim\n",
 		              ms(v[METRIC_CLOCK_ERR], err));
-	if (v[METRIC_LOST_UNDET] > 0 && !p->is_twmesh)
-		(void)fputs("this reflector does not tell which packets it "
-		            "received: the direction of loss is unknown\n",
+	if (!p->is_twmesh && p->counts == PING_COUNTS_YES)
+		(void)fputs("this reflector was seen to count for itself: the "
+		            "direction of loss is by its sequence numbers\n",
 		            out);
+	if (v[METRIC_LOST_UNDET] > 0 && !p->is_twmesh &&
+	    p->counts != PING_COUNTS_YES)
+		(void)fprintf(out,
+		              "this reflector %s: the direction of loss is "
+		              "unknown\n",
+		              p->counts == PING_COUNTS_NOT
+		                  ? "was seen not to count for itself"
+		                  : "does not tell which packets it received");
 	if (p->is_twmesh && !p->stateful)
 		(void)fputs("this reflector keeps no state: the direction of "
 		            "loss is unknown\n",
@@ -228,14 +385,17 @@ print_notes(FILE *out, const struct ping_sum *p)
 void
 ping_print_sum(FILE *out, const struct ping_sum *p, bool coloured)
 {
-	static const struct direction fwd = {"forward",       METRIC_FWD_MIN,
-	                                     METRIC_FWD_MEAN, METRIC_FWD_MAX,
-	                                     METRIC_FWD_IPDV, METRIC_FWD_JITTER,
-	                                     METRIC_FWD_HOPS},
-	                              bwd = {"backward",      METRIC_BWD_MIN,
-	                                     METRIC_BWD_MEAN, METRIC_BWD_MAX,
-	                                     METRIC_BWD_IPDV, METRIC_BWD_JITTER,
-	                                     METRIC_BWD_HOPS};
+	static const struct direction
+	    fwd = {"forward",       METRIC_FWD_MIN,
+	           METRIC_FWD_MEAN, METRIC_FWD_P50,
+	           METRIC_FWD_P99,  METRIC_FWD_MAX,
+	           METRIC_FWD_IPDV, METRIC_FWD_JITTER,
+	           METRIC_FWD_HOPS, METRIC_FWD_HOPS_CHANGED},
+	    bwd = {"backward",      METRIC_BWD_MIN,
+	           METRIC_BWD_MEAN, METRIC_BWD_P50,
+	           METRIC_BWD_P99,  METRIC_BWD_MAX,
+	           METRIC_BWD_IPDV, METRIC_BWD_JITTER,
+	           METRIC_BWD_HOPS, METRIC_BWD_HOPS_CHANGED};
 	char from[40], to[40], name[256];
 
 	(void)snprintf(name, sizeof(name), "%s", p->o->target);
@@ -257,81 +417,13 @@ ping_print_sum(FILE *out, const struct ping_sum *p, bool coloured)
 		print_rtt(out, p->r.v);
 		print_direction(out, p->r.v, &fwd);
 		print_direction(out, p->r.v, &bwd);
+		print_dscp(out, p, coloured);
+		print_stamps(out, p->r.v);
+		print_runs(out, p, coloured);
 		print_notes(out, p);
 	} else if (!p->answered) {
 		(void)fputs("no answer: is a reflector listening there, and "
 		            "does every firewall let UDP through both ways?\n",
 		            out);
 	}
-}
-
-/* -- JSON --------------------------------------------------------------------
- */
-
-/* Adds every metric of the result, by its name of the metric table. */
-static bool
-add_metrics(json_t *doc, const struct ping_sum *p)
-{
-	for (unsigned i = 1; i < METRIC_N; i++) {
-		const struct metric_info *m = metric_info(i);
-		const int64_t v = p->r.v[i];
-		json_t *j;
-
-		if (!m)
-			continue;
-		if (!p->has_result)
-			j = m->type == METRIC_COUNT ? json_integer(0)
-			                            : json_null();
-		else if (v == METRIC_NULL)
-			j = json_null();
-		else if (m->type == METRIC_DURATION || m->type == METRIC_MILLI)
-			j = json_real(metric_shown(m, v));
-		else
-			j = json_integer(v);
-		if (json_object_set_new(doc, m->name, j) != 0)
-			return false;
-	}
-	return true;
-}
-
-static json_t *
-head_json(const struct ping_sum *p)
-{
-	char from[40], to[40], addr[ADDR_TEXT_MAX], id[20], name[256];
-	const struct ping_opts *o = p->o;
-
-	(void)snprintf(name, sizeof(name), "%s", o->target);
-	if (!text_is_clean(name, strlen(name))) /* JSON is UTF-8 */
-		(void)snprintf(name, sizeof(name), "?");
-	(void)snprintf(id, sizeof(id), "%016" PRIx64, p->instance_id);
-	return json_pack(
-	    "{s:s, s:s, s:s, s:s, s:s, s:s, s:f, s:i, s:i, s:f, s:b,"
-	    " s:{s:b, s:b, s:o}, s:i, s:{s:i, s:i, s:i, s:i}}",
-	    "target", name, "address", addr_format(&o->dst, addr), "protocol",
-	    o->light ? "twamp-light" : "stamp", "from",
-	    clock_format_utc(p->from, from, sizeof(from)), "to",
-	    clock_format_utc(p->to, to, sizeof(to)), "schedule",
-	    o->poisson ? "poisson" : "periodic", "gap_ms",
-	    (double)o->interval_ns / 1e6, "size_octets", (int)o->size, "dscp",
-	    o->dscp, "loss_timeout_ms", (double)o->loss_timeout_ns / 1e6,
-	    "answered", (int)p->answered, "reflector", "twmesh",
-	    (int)p->is_twmesh, "stateful", (int)p->stateful, "instance_id",
-	    p->is_twmesh ? json_string(id) : json_null(), "under_way",
-	    (int)p->under_way, "put_aside", "altered", (int)p->altered,
-	    "unknown", (int)p->unknown, "malformed", (int)p->malformed,
-	    "foreign", (int)p->foreign);
-}
-
-bool
-ping_print_json(FILE *out, const struct ping_sum *p)
-{
-	json_t *doc = head_json(p);
-	bool ok = doc && add_metrics(doc, p);
-
-	ok = ok &&
-	     json_dumpf(doc, out, JSON_INDENT(2) | JSON_REAL_PRECISION(9)) ==
-	         0 &&
-	     fputc('\n', out) != EOF;
-	json_decref(doc);
-	return ok;
 }

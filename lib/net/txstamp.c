@@ -353,6 +353,23 @@ txstamp_drain(struct txstamp *t, struct tx_event *out, int max)
 	return n;
 }
 
+void
+txstamp_join_nic(struct tx_event *e, int n)
+{
+	for (int i = 0; i < n; i++) {
+		if (e[i].software || e[i].nic_ns == NS_UNKNOWN)
+			continue;
+		/* it is made later than the software's */
+		for (int k = i - 1; k >= 0; k--) {
+			if (e[k].software && e[k].who == e[i].who &&
+			    e[k].seq == e[i].seq) {
+				e[k].nic_ns = e[i].nic_ns;
+				break;
+			}
+		}
+	}
+}
+
 bool
 txstamp_pending(const struct txstamp *t)
 {

@@ -80,6 +80,9 @@ struct tx_event {
 /* Without waiting: how many events; fewer than max when no more are there. A
  * software and a NIC stamp of one packet are two events. */
 int txstamp_drain(struct txstamp *t, struct tx_event *out, int max);
+/* Gives each software stamp the NIC's stamp of the same packet, if that is
+ * among the n events too. */
+void txstamp_join_nic(struct tx_event *e, int n);
 /* Stamps are owed for what was sent (at most `ring`). */
 bool txstamp_pending(const struct txstamp *t);
 /* Ids are ours, not the kernel's. */

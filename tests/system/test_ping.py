@@ -98,6 +98,35 @@ def test_direction_of_loss_is_a_fact():
         assert n >= 5 and (doc["lost"], doc["lost_fwd"], doc["lost_bwd"]) == (n, 0, n), (n, doc)
 
 
+def test_samples_survive_the_death_of_the_far_end():
+    """The reflector is killed on the way: what was measured until then is shown, and what came after is lost."""
+    with reflector(conf="rate_limit_pps = 0\n") as (p, r, _):
+        argv = [meshlib.prog("twmesh"), "ping", "-c", "60", "-i", "0.02", "--loss-timeout", "0.5", f"127.0.0.1:{p}"]
+        with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as ping_:
+            for line in ping_.stdout:
+                if re.match(r"seq 19 ", line):
+                    break
+            r.kill()
+            out = ping_.stdout.read()
+        r.start()
+        meshlib.wait_until("it answers", lambda: ping("-c", "1", f"127.0.0.1:{p}").returncode == 0, 10)
+    got = re.search(r"60 sent, (\d+) received, (\d+) lost", out)
+    assert got, out
+    received, lost = map(int, got.groups())
+    assert 20 <= received < 60 and received + lost == 60, out
+    assert re.search(r"(?m)^RTT +min \d", out) and re.search(r"(?m)^forward +min .*p50 -?\d", out), out
+    run = re.search(r"(?m)^loss run  (\d+) packets from .* ms and longer ", out)
+    assert run and int(run.group(1)) == lost, out
+    assert ping_.returncode == 0
+
+
+def test_says_where_its_stamps_came_from(port):
+    doc = json.loads(ping("-c", "60", "-i", "0.01", "--dscp", "34", "--json", f"127.0.0.1:{port}").stdout)
+    assert doc["stamp_sources"] == {"t1": "kernel", "t2": "mixed", "t3": "mixed", "t4": "kernel"}, doc
+    assert doc["tx_stamps_missing"] == 0 and doc["t3_uncorrected"] < 10, doc
+    assert (doc["fwd_dscp"], doc["bwd_dscp"], doc["fwd_remarked"], doc["bwd_remarked"]) == (34, 34, 0, 0), doc
+
+
 class Namespaces:
     """Two network namespaces and a veth between them: A 10.9.8.1, B .2."""
 

@@ -429,6 +429,25 @@ START_TEST(icmp_errors_are_no_stamps)
 }
 END_TEST
 
+START_TEST(a_nic_stamp_goes_to_its_packet)
+{
+	struct tx_event e[] = {
+	    {.who = 1, .seq = 7, .software = true, .nic_ns = NS_UNKNOWN},
+	    {.who = 2, .seq = 7, .software = true, .nic_ns = NS_UNKNOWN},
+	    {.who = 1, .seq = 7, .nic_ns = 5000},
+	    {.who = 1, .seq = 8, .software = true, .nic_ns = NS_UNKNOWN},
+	    {.who = 3, .seq = 7, .nic_ns = 6000}, /* its own came earlier */
+	    {.who = 1, .seq = 8, .software = true, .nic_ns = 7000},
+	};
+
+	txstamp_join_nic(e, 6);
+	ck_assert_int_eq(e[0].nic_ns, 5000);
+	ck_assert_int_eq(e[1].nic_ns, NS_UNKNOWN);
+	ck_assert_int_eq(e[3].nic_ns, NS_UNKNOWN);
+	ck_assert_int_eq(e[5].nic_ns, 7000);
+}
+END_TEST
+
 START_TEST(no_socket_no_stamps)
 {
 	int error = 0;
@@ -457,6 +476,7 @@ main(void)
 	tcase_add_test(t, a_closed_port_harms_no_other_peer);
 	tcase_add_test(t, icmp_errors_are_no_stamps);
 	tcase_add_test(t, no_socket_no_stamps);
+	tcase_add_test(t, a_nic_stamp_goes_to_its_packet);
 	suite_add_tcase(s, t);
 	sr = srunner_create(s);
 	srunner_run_all(sr, CK_NORMAL);

@@ -387,6 +387,55 @@ START_TEST(a_blackout_is_told_and_its_direction_later)
 }
 END_TEST
 
+/* --- the clock ---------------------------------------------------------------
+ */
+
+static void
+write_offset(const char *path, const char *seconds)
+{
+	FILE *f = fopen(path, "w");
+
+	ck_assert_ptr_nonnull(f);
+	(void)fputs(seconds, f);
+	(void)fclose(f);
+}
+
+/* Our clock, and with it all stamps, steps by an hour and back, for prober and
+ * mirror alike: round trips and counts stay right, T1 stays the kernel's, and
+ * the intervals are cut and flagged. */
+START_TEST(a_stepped_clock_spoils_no_round_trip)
+{
+	char path[] = "/tmp/twmesh-test-clock.XXXXXX";
+	struct mirror a, *const m[] = {&a};
+	struct prober *p;
+
+	ck_assert_int_ge(mkstemp(path), 0);
+	write_offset(path, "0");
+	ck_assert_int_eq(setenv("TWMESH_TEST_CLOCK_FILE", path, 1), 0);
+	ck_assert(clock_test_init());
+	mirror_start(&a, "127.0.0.1");
+	p = start_prober(0);
+	prober_set_plan(p, plan_of(1, detailed(), "127.0.0.1", m, 1));
+	pass_ms(1500);
+	write_offset(path, _i ? "-3600" : "1");
+	pass_ms(2000);
+	write_offset(path, "0");
+	pass_ms(2000);
+	prober_stop(p);
+	take_letters(p);
+	prober_free(p);
+	mirror_stop(&a);
+	(void)unlink(path);
+	ck_assert(sum(2, METRIC_FLAGS) & RESULT_CLOCK_STEP);
+	ck_assert_int_ge(sum(2, METRIC_RECEIVED), 350);
+	ck_assert_int_eq(sum(2, METRIC_LOST), 0);
+	ck_assert_int_lt(most(2, METRIC_RTT_MAX), 200 * MS);
+	/* those under way while it stepped, at the most */
+	ck_assert_int_le(sum(2, METRIC_TX_STAMPS_MISSING), 4);
+	ck_assert_uint_eq(told.runs, 0);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -405,6 +454,7 @@ main(void)
 	tcase_add_test(t, drops_at_output_harm_no_other_peer);
 	tcase_add_test(t, a_closed_port_harms_no_other_peer);
 	tcase_add_test(t, a_blackout_is_told_and_its_direction_later);
+	tcase_add_loop_test(t, a_stepped_clock_spoils_no_round_trip, 0, 2);
 	suite_add_tcase(s, t);
 	sr = srunner_create(s);
 	srunner_run_all(sr, CK_ENV);

@@ -53,9 +53,12 @@ struct link {
 };
 
 static const char *const state_names[] = {
-    [LINK_CONNECTING] = "connecting", [LINK_KNOCKING] = "knocking",
-    [LINK_JOINING] = "joining",       [LINK_HELLO] = "hello sent",
-    [LINK_WELCOMED] = "welcomed",     [LINK_REFUSED] = "refused",
+    [LINK_CONNECTING] = "connecting",
+    [LINK_KNOCKING] = "knocking",
+    [LINK_JOINING] = "joining",
+    [LINK_HELLO] = "hello sent",
+    [LINK_WELCOMED] = "welcomed",
+    [LINK_REFUSED] = "refused",
     [LINK_LEFT] = "left",
 };
 static_assert(sizeof(state_names) / sizeof(state_names[0]) == LINK_LEFT + 1,

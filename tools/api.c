@@ -225,6 +225,25 @@ api_post(const struct tool_cmd *cmd, const char *about, const char *path,
 	return rc;
 }
 
+int
+api_show(const struct tool_cmd *cmd, const char *about, const char *path,
+         const struct api_view *v, api_show_fn *show, const void *arg)
+{
+	struct api_doc d = {NULL, NULL, 0};
+	char err[API_ERR_MAX];
+	int rc = api_get(cmd, about, path, &d);
+
+	if (rc != TOOL_GOOD)
+		return rc;
+	if (v->json)
+		rc = api_print(&d, stdout) ? TOOL_GOOD : TOOL_USAGE;
+	else if (!show(d.root, v->csv, arg, err))
+		rc = tool_error(cmd, "the controller's answer is malformed: %s",
+		                err);
+	api_doc_clear(&d);
+	return rc;
+}
+
 bool
 api_add_param(char *url, size_t size, const char *name, const char *value)
 {

@@ -40,6 +40,17 @@ void api_doc_clear(struct api_doc *d);
  * for in a refusal ("ams1 to fra1"). */
 int api_get(const struct tool_cmd *cmd, const char *about, const char *path,
             struct api_doc *out);
+/* --json: as served; --csv; or, with neither, for people. */
+struct api_view {
+	bool json, csv;
+};
+#define API_ERR_MAX 160
+/* Reads the document and shows it on standard output. False with the reason
+ * in err (API_ERR_MAX): it is malformed. */
+typedef bool api_show_fn(json_t *root, bool csv, const void *arg, char *err);
+/* api_get(), and then shows what came. */
+int api_show(const struct tool_cmd *cmd, const char *about, const char *path,
+             const struct api_view *v, api_show_fn *show, const void *arg);
 int api_post(const struct tool_cmd *cmd, const char *about, const char *path,
              json_t *body, struct api_doc *out);
 /* "path?a=x" with x percent-encoded; false when it does not fit. */

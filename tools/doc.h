@@ -28,8 +28,8 @@ enum cell_state {
 };
 const char *cell_state_name(enum cell_state s);
 
-#define DOC_METRICS 7 /* the numbers of matrix_metrics, without the state */
-#define DOC_ERR_MAX 160
+#define DOC_METRICS 7   /* the numbers of matrix_metrics, without the state */
+#define DOC_ERR_MAX 160 /* API_ERR_MAX */
 
 struct doc_cell {
 	uint32_t src, dst; /* indices into the nodes */

@@ -31,7 +31,8 @@ enum {
 
 /* What the options of these subcommands say; each uses its part. */
 struct ask_opts {
-	bool json, csv, replace;
+	struct api_view view;
+	bool replace;
 	const struct matrix_metric_info *metric;
 	const char *class_, *site; /* borrowed from argv; NULL: not given */
 	int64_t since_ns, rows;
@@ -62,18 +63,6 @@ take_metric(const struct tool_cmd *cmd, struct ask_opts *o)
 }
 
 static int
-take_name(const struct tool_cmd *cmd, const char *opt, const char **out)
-{
-	if (!name_is_valid(optarg))
-		return tool_error(cmd,
-		                  "%s: expected a name (" NAME_RULE "), found "
-		                  "'%s'",
-		                  opt, optarg);
-	*out = optarg;
-	return TOOL_GOOD;
-}
-
-static int
 take_address(const struct tool_cmd *cmd, struct ask_opts *o)
 {
 	char text[ADDR_TEXT_MAX];
@@ -101,10 +90,10 @@ take(const struct tool_cmd *cmd, int c, struct ask_opts *o)
 		api_take_option(c, optarg);
 		return TOOL_GOOD;
 	case OPT_JSON:
-		o->json = true;
+		o->view.json = true;
 		return TOOL_GOOD;
 	case OPT_CSV:
-		o->csv = true;
+		o->view.csv = true;
 		return TOOL_GOOD;
 	case OPT_REPLACE:
 		o->replace = true;
@@ -112,9 +101,9 @@ take(const struct tool_cmd *cmd, int c, struct ask_opts *o)
 	case 'm':
 		return take_metric(cmd, o);
 	case OPT_CLASS:
-		return take_name(cmd, "--class", &o->class_);
+		return tool_take_name(cmd, "--class", &o->class_);
 	case OPT_SITE:
-		return take_name(cmd, "--site", &o->site);
+		return tool_take_name(cmd, "--site", &o->site);
 	case OPT_ADDRESS:
 		return take_address(cmd, o);
 	case OPT_SINCE:
@@ -152,15 +141,9 @@ parse(const struct tool_cmd *cmd, int argc, char **argv, struct ask_opts *o,
 	*done = c == TOOL_DONE;
 	if (c == TOOL_FAIL)
 		return TOOL_USAGE;
-	if (o->json && o->csv)
+	if (o->view.json && o->view.csv)
 		return tool_error(cmd, "expected --json or --csv, found both");
 	return TOOL_GOOD;
-}
-
-static int
-malformed(const struct tool_cmd *cmd, const char *err)
-{
-	return tool_error(cmd, "the controller's answer is malformed: %s", err);
 }
 
 /* -- matrix ---------------------------------------------------------------- */
@@ -174,40 +157,39 @@ static const struct tool_opt matrix_opts[] = {
     {0, NULL, NULL, NULL},
 };
 
+static bool
+show_matrix_doc(json_t *root, bool csv, const void *arg, char *err)
+{
+	const struct ask_opts *o = arg;
+	struct doc_matrix m;
+
+	if (!doc_matrix_read(root, &m, err))
+		return false;
+	if (csv)
+		show_matrix_csv(stdout, &m);
+	else
+		show_matrix(stdout, &m, o->metric, term_columns(stdout),
+		            term_is_coloured(stdout));
+	doc_matrix_clear(&m);
+	return true;
+}
+
 static int
 matrix_run(const struct tool_cmd *cmd, int argc, char **argv)
 {
-	char url[URL_BYTES] = "/api/v1/matrix", err[DOC_ERR_MAX];
-	struct api_doc d = {NULL, NULL, 0};
-	struct doc_matrix m;
+	char url[URL_BYTES] = "/api/v1/matrix";
 	struct ask_opts o;
-	bool done = false, fits = true;
+	bool done = false;
 	int rc = parse(cmd, argc, argv, &o, &done);
 
 	if (rc != TOOL_GOOD || done)
 		return rc;
 	if (!tool_has_args(cmd, argc, argv, 0, "no arguments"))
 		return TOOL_USAGE;
-	if (o.class_)
-		fits = api_add_param(url, sizeof(url), "class", o.class_);
-	rc = fits ? api_get(cmd, o.class_ ? o.class_ : "the matrix", url, &d)
-	          : tool_error(cmd, "out of memory");
-	if (rc != TOOL_GOOD)
-		return rc;
-	if (o.json) {
-		rc = api_print(&d, stdout) ? TOOL_GOOD : TOOL_USAGE;
-	} else if (!doc_matrix_read(d.root, &m, err)) {
-		rc = malformed(cmd, err);
-	} else {
-		if (o.csv)
-			show_matrix_csv(stdout, &m);
-		else
-			show_matrix(stdout, &m, o.metric, term_columns(stdout),
-			            term_is_coloured(stdout));
-		doc_matrix_clear(&m);
-	}
-	api_doc_clear(&d);
-	return rc;
+	if (o.class_ && !api_add_param(url, sizeof(url), "class", o.class_))
+		return tool_error(cmd, "out of memory");
+	return api_show(cmd, o.class_ ? o.class_ : "the matrix", url, &o.view,
+	                show_matrix_doc, &o);
 }
 
 const struct tool_cmd tool_matrix = {
@@ -265,13 +247,27 @@ names_ok(const struct tool_cmd *cmd, char **name, int n)
 	return true;
 }
 
+static bool
+show_path_doc(json_t *root, bool csv, const void *arg, char *err)
+{
+	const struct ask_opts *o = arg;
+	struct doc_path p;
+
+	if (!doc_path_read(root, &p, err))
+		return false;
+	if (csv)
+		show_path_csv(stdout, &p);
+	else
+		show_path(stdout, &p, (size_t)o->rows, term_columns(stdout),
+		          term_is_coloured(stdout));
+	doc_path_clear(&p);
+	return true;
+}
+
 static int
 path_run(const struct tool_cmd *cmd, int argc, char **argv)
 {
-	char about[2 * NAME_MAX_CHARS + 8];
-	char url[URL_BYTES], err[DOC_ERR_MAX];
-	struct api_doc d = {NULL, NULL, 0};
-	struct doc_path p;
+	char about[2 * NAME_MAX_CHARS + 8], url[URL_BYTES];
 	struct ask_opts o;
 	bool done = false;
 	int rc = parse(cmd, argc, argv, &o, &done);
@@ -285,24 +281,7 @@ path_run(const struct tool_cmd *cmd, int argc, char **argv)
 		return tool_error(cmd, "out of memory");
 	(void)snprintf(about, sizeof(about), "%s to %s", argv[optind],
 	               argv[optind + 1]);
-	rc = api_get(cmd, about, url, &d);
-	if (rc != TOOL_GOOD)
-		return rc;
-	if (o.json) {
-		rc = api_print(&d, stdout) ? TOOL_GOOD : TOOL_USAGE;
-	} else if (!doc_path_read(d.root, &p, err)) {
-		rc = malformed(cmd, err);
-	} else {
-		if (o.csv)
-			show_path_csv(stdout, &p);
-		else
-			show_path(stdout, &p, (size_t)o.rows,
-			          term_columns(stdout),
-			          term_is_coloured(stdout));
-		doc_path_clear(&p);
-	}
-	api_doc_clear(&d);
-	return rc;
+	return api_show(cmd, about, url, &o.view, show_path_doc, &o);
 }
 
 const struct tool_cmd tool_path = {
@@ -323,12 +302,26 @@ static const struct tool_opt nodes_opts[] = {
     {0, NULL, NULL, NULL},
 };
 
+static bool
+show_nodes_doc(json_t *root, bool csv, const void *arg, char *err)
+{
+	struct doc_nodes n;
+
+	(void)arg;
+	if (!doc_nodes_read(root, &n, err))
+		return false;
+	if (csv)
+		show_nodes_csv(stdout, &n);
+	else
+		show_nodes(stdout, &n, clock_wall().ns,
+		           term_is_coloured(stdout));
+	doc_nodes_clear(&n);
+	return true;
+}
+
 static int
 nodes_run(const struct tool_cmd *cmd, int argc, char **argv)
 {
-	struct api_doc d = {NULL, NULL, 0};
-	char err[DOC_ERR_MAX];
-	struct doc_nodes n;
 	struct ask_opts o;
 	bool done = false;
 	int rc = parse(cmd, argc, argv, &o, &done);
@@ -337,23 +330,8 @@ nodes_run(const struct tool_cmd *cmd, int argc, char **argv)
 		return rc;
 	if (!tool_has_args(cmd, argc, argv, 0, "no arguments"))
 		return TOOL_USAGE;
-	rc = api_get(cmd, "the nodes", "/api/v1/nodes", &d);
-	if (rc != TOOL_GOOD)
-		return rc;
-	if (o.json) {
-		rc = api_print(&d, stdout) ? TOOL_GOOD : TOOL_USAGE;
-	} else if (!doc_nodes_read(d.root, &n, err)) {
-		rc = malformed(cmd, err);
-	} else {
-		if (o.csv)
-			show_nodes_csv(stdout, &n);
-		else
-			show_nodes(stdout, &n, clock_wall().ns,
-			           term_is_coloured(stdout));
-		doc_nodes_clear(&n);
-	}
-	api_doc_clear(&d);
-	return rc;
+	return api_show(cmd, "the nodes", "/api/v1/nodes", &o.view,
+	                show_nodes_doc, NULL);
 }
 
 const struct tool_cmd tool_nodes = {
@@ -393,7 +371,8 @@ post_and_say(const struct tool_cmd *cmd, const char *about, const char *path,
 		return rc;
 	name = json_string_value(json_object_get(d.root, key));
 	if (!name || !name_is_valid(name))
-		rc = malformed(cmd, "expected the node's name");
+		rc = tool_error(cmd, "the controller's answer is malformed: "
+		                     "expected the node's name");
 	else
 		(void)printf("%s %s\n", said, name);
 	api_doc_clear(&d);

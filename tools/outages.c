@@ -29,22 +29,10 @@ enum {
 };
 
 struct opts {
-	bool json, csv;
+	struct api_view view;
 	const char *src, *dst, *class_; /* borrowed from argv; NULL */
 	int64_t since_ns, longer_ns, limit;
 };
-
-static int
-take_name(const struct tool_cmd *cmd, const char *opt, const char **out)
-{
-	if (!name_is_valid(optarg))
-		return tool_error(cmd,
-		                  "%s: expected a name (" NAME_RULE "), found "
-		                  "'%s'",
-		                  opt, optarg);
-	*out = optarg;
-	return TOOL_GOOD;
-}
 
 static int
 take_duration(const struct tool_cmd *cmd, const char *opt, int64_t min_ns,
@@ -65,17 +53,17 @@ take(const struct tool_cmd *cmd, int c, struct opts *o)
 		api_take_option(c, optarg);
 		return TOOL_GOOD;
 	case OPT_JSON:
-		o->json = true;
+		o->view.json = true;
 		return TOOL_GOOD;
 	case OPT_CSV:
-		o->csv = true;
+		o->view.csv = true;
 		return TOOL_GOOD;
 	case OPT_SRC:
-		return take_name(cmd, "--src", &o->src);
+		return tool_take_name(cmd, "--src", &o->src);
 	case OPT_DST:
-		return take_name(cmd, "--dst", &o->dst);
+		return tool_take_name(cmd, "--dst", &o->dst);
 	case OPT_CLASS:
-		return take_name(cmd, "--class", &o->class_);
+		return tool_take_name(cmd, "--class", &o->class_);
 	case OPT_SINCE:
 		return take_duration(cmd, "--since", NS_PER_S, SINCE_MAX_NS,
 		                     "1s to 400d, as 1h", &o->since_ns);
@@ -106,7 +94,7 @@ parse(const struct tool_cmd *cmd, int argc, char **argv, struct opts *o,
 	*done = c == TOOL_DONE;
 	if (c == TOOL_FAIL)
 		return TOOL_USAGE;
-	if (o->json && o->csv)
+	if (o->view.json && o->view.csv)
 		return tool_error(cmd, "expected --json or --csv, found both");
 	return TOOL_GOOD;
 }
@@ -147,30 +135,25 @@ static const struct tool_opt outages_opts[] = {
     {0, NULL, NULL, NULL},
 };
 
-static int
-show_document(const struct tool_cmd *cmd, const struct opts *o,
-              const struct api_doc *d)
+static bool
+show_list(json_t *root, bool csv, const void *arg, char *err)
 {
 	struct doc_outages list;
-	char err[DOC_ERR_MAX];
 
-	if (o->json)
-		return api_print(d, stdout) ? TOOL_GOOD : TOOL_USAGE;
-	if (!doc_outages_read(d->root, &list, err))
-		return tool_error(
-		    cmd, "the controller's answer is malformed: %s", err);
-	if (o->csv)
+	(void)arg;
+	if (!doc_outages_read(root, &list, err))
+		return false;
+	if (csv)
 		show_outages_csv(stdout, &list);
 	else
 		show_outages(stdout, &list, term_is_coloured(stdout));
 	doc_outages_clear(&list);
-	return TOOL_GOOD;
+	return true;
 }
 
 static int
 outages_run(const struct tool_cmd *cmd, int argc, char **argv)
 {
-	struct api_doc d = {NULL, NULL, 0};
 	char url[URL_BYTES];
 	struct opts o;
 	bool done = false;
@@ -182,12 +165,7 @@ outages_run(const struct tool_cmd *cmd, int argc, char **argv)
 		return TOOL_USAGE;
 	if (!outages_url(&o, url))
 		return tool_error(cmd, "out of memory");
-	rc = api_get(cmd, "the outages", url, &d);
-	if (rc != TOOL_GOOD)
-		return rc;
-	rc = show_document(cmd, &o, &d);
-	api_doc_clear(&d);
-	return rc;
+	return api_show(cmd, "the outages", url, &o.view, show_list, NULL);
 }
 
 const struct tool_cmd tool_outages = {
@@ -210,30 +188,25 @@ static const struct tool_opt evidence_opts[] = {
     {0, NULL, NULL, NULL},
 };
 
-static int
-show_packets(const struct tool_cmd *cmd, const struct opts *o,
-             const struct api_doc *d)
+static bool
+show_packets(json_t *root, bool csv, const void *arg, char *err)
 {
 	struct doc_evidence e;
-	char err[DOC_ERR_MAX];
 
-	if (o->json)
-		return api_print(d, stdout) ? TOOL_GOOD : TOOL_USAGE;
-	if (!doc_evidence_read(d->root, &e, err))
-		return tool_error(
-		    cmd, "the controller's answer is malformed: %s", err);
-	if (o->csv)
+	(void)arg;
+	if (!doc_evidence_read(root, &e, err))
+		return false;
+	if (csv)
 		show_evidence_csv(stdout, &e);
 	else
 		show_evidence(stdout, &e, term_is_coloured(stdout));
 	doc_evidence_clear(&e);
-	return TOOL_GOOD;
+	return true;
 }
 
 static int
 evidence_run(const struct tool_cmd *cmd, int argc, char **argv)
 {
-	struct api_doc d = {NULL, NULL, 0};
 	char url[URL_BYTES] = "/api/v1/evidence";
 	struct opts o;
 	bool done = false;
@@ -250,12 +223,7 @@ evidence_run(const struct tool_cmd *cmd, int argc, char **argv)
 		                  argv[optind]);
 	if (!api_add_param(url, sizeof(url), "run", argv[optind]))
 		return tool_error(cmd, "out of memory");
-	rc = api_get(cmd, argv[optind], url, &d);
-	if (rc != TOOL_GOOD)
-		return rc;
-	rc = show_packets(cmd, &o, &d);
-	api_doc_clear(&d);
-	return rc;
+	return api_show(cmd, argv[optind], url, &o.view, show_packets, NULL);
 }
 
 const struct tool_cmd tool_evidence = {

@@ -30,7 +30,7 @@ enum { OPT_USES = 256, OPT_EXPIRES, OPT_FILE, OPT_JSON, OPT_CSV };
 struct token_opts {
 	int64_t uses, expires_ns;
 	const char *file; /* borrowed from argv; NULL: standard output */
-	bool json, csv;
+	struct api_view view;
 };
 
 static int
@@ -42,10 +42,10 @@ take(const struct tool_cmd *cmd, int c, struct token_opts *o)
 		api_take_option(c, optarg);
 		return TOOL_GOOD;
 	case OPT_JSON:
-		o->json = true;
+		o->view.json = true;
 		return TOOL_GOOD;
 	case OPT_CSV:
-		o->csv = true;
+		o->view.csv = true;
 		return TOOL_GOOD;
 	case OPT_FILE:
 		o->file = optarg;
@@ -85,7 +85,7 @@ parse(const struct tool_cmd *cmd, int argc, char **argv, struct token_opts *o,
 	*done = c == TOOL_DONE;
 	if (c == TOOL_FAIL)
 		return TOOL_USAGE;
-	if (o->json && o->csv)
+	if (o->view.json && o->view.csv)
 		return tool_error(cmd, "expected --json or --csv, found both");
 	return TOOL_GOOD;
 }
@@ -232,12 +232,25 @@ static const struct tool_opt list_opts[] = {
     {0, NULL, NULL, NULL},
 };
 
+static bool
+show_list(json_t *root, bool csv, const void *arg, char *err)
+{
+	struct doc_tokens t;
+
+	(void)arg;
+	if (!doc_tokens_read(root, &t, err))
+		return false;
+	if (csv)
+		show_tokens_csv(stdout, &t);
+	else
+		show_tokens(stdout, &t, term_is_coloured(stdout));
+	doc_tokens_clear(&t);
+	return true;
+}
+
 static int
 list_run(const struct tool_cmd *cmd, int argc, char **argv)
 {
-	struct api_doc d = {NULL, NULL, 0};
-	char err[DOC_ERR_MAX];
-	struct doc_tokens t;
 	struct token_opts o;
 	bool done = false;
 	int rc = parse(cmd, argc, argv, &o, &done);
@@ -246,22 +259,8 @@ list_run(const struct tool_cmd *cmd, int argc, char **argv)
 		return rc;
 	if (!tool_has_args(cmd, argc, argv, 0, "no arguments"))
 		return TOOL_USAGE;
-	rc = api_get(cmd, "the join tokens", "/api/v1/tokens", &d);
-	if (rc != TOOL_GOOD)
-		return rc;
-	if (o.json) {
-		rc = api_print(&d, stdout) ? TOOL_GOOD : TOOL_USAGE;
-	} else if (!doc_tokens_read(d.root, &t, err)) {
-		rc = malformed(cmd, err);
-	} else {
-		if (o.csv)
-			show_tokens_csv(stdout, &t);
-		else
-			show_tokens(stdout, &t, term_is_coloured(stdout));
-		doc_tokens_clear(&t);
-	}
-	api_doc_clear(&d);
-	return rc;
+	return api_show(cmd, "the join tokens", "/api/v1/tokens", &o.view,
+	                show_list, NULL);
 }
 
 const struct tool_cmd tool_node_token_list = {

@@ -116,3 +116,15 @@ tool_has_args(const struct tool_cmd *cmd, int argc, char **argv, int n,
 		                 found ? argv[argc - 1] : "", found ? "'" : "");
 	return false;
 }
+
+int
+tool_take_name(const struct tool_cmd *cmd, const char *opt, const char **out)
+{
+	if (!name_is_valid(optarg))
+		return tool_error(cmd,
+		                  "%s: expected a name (" NAME_RULE "), found "
+		                  "'%s'",
+		                  opt, optarg);
+	*out = optarg;
+	return TOOL_GOOD;
+}

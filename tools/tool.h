@@ -44,6 +44,10 @@ int tool_error(const struct tool_cmd *cmd, const char *fmt, ...)
 bool tool_has_args(const struct tool_cmd *cmd, int argc, char **argv, int n,
                    const char *expected);
 void tool_help(const struct tool_cmd *cmd);
+/* optarg of `opt` as a name, borrowed. TOOL_GOOD, or TOOL_USAGE after the
+ * error. */
+int tool_take_name(const struct tool_cmd *cmd, const char *opt,
+                   const char **out);
 
 extern const struct tool_cmd tool_ping, tool_matrix, tool_path, tool_outages,
     tool_evidence, tool_nodes, tool_node_approve, tool_node_remove,

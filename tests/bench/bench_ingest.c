@@ -351,7 +351,7 @@ report(const struct mode *mode, const struct took *writer,
 		ratio[i] = got[i] / bare[i];
 	}
 	r = median(ratio, rounds);
-	printf("ingest, %s: ratio %.2f (bar %.2f); writer %.0f k rows/s, "
+	printf("ingest, %s: ratio %.2f (bar >= %.2f); writer %.0f k rows/s, "
 	       "anchor %.0f k rows/s; server CPU per row %.2f us, anchor "
 	       "%.2f us; %zu rounds\n",
 	       mode->name, r, mode->bar, median(got, rounds) / 1e3,
@@ -413,7 +413,8 @@ report_row(struct pgc *db, long long wal)
 	wal = number(db, "SELECT pg_current_wal_lsn() - '0/0'") - wal;
 	if (stored == 0)
 		die("bench_ingest: nothing was stored");
-	printf("row: %lld B of heap (bar %d), with a histogram of %d B; %lld B "
+	printf("ingest, row: %lld B of heap (bar <= %d), with a histogram of "
+	       "%d B; %lld B "
 	       "of WAL, ledger and state included\n",
 	       bytes / stored, BAR_BYTES, HIST_BYTES, wal / stored);
 	return bytes / stored <= BAR_BYTES;

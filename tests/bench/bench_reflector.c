@@ -389,7 +389,7 @@ static void
 report(const char *what, double ratio, const struct target *ours,
        const struct target *echo, int rounds)
 {
-	printf("%s: replies/s ratio %.2f (bar %.2f) twmesh %.0fk/s echo "
+	printf("%s: replies/s ratio %.2f (bar >= %.2f) twmesh %.0fk/s echo "
 	       "%.0fk/s cpu/packet %.2f us vs %.2f us\n",
 	       what, ratio, BAR, median(ours->rate, rounds) / 1e3,
 	       median(echo->rate, rounds) / 1e3, median(ours->cpu_us, rounds),

@@ -52,6 +52,14 @@ static const struct {
                      "$4::double precision)",
                      4},
     [ANSWER_TOKENS] = {"select twmesh.api_tokens()", 0},
+    /* since: an instant, or else so many seconds ago */
+    [ANSWER_OUTAGES] = {"select twmesh.api_outages($1::text, $2::text, "
+                        "$3::text, $4::double precision, "
+                        "coalesce($5::timestamptz, statement_timestamp() - "
+                        "$6::double precision * interval '1 s'), "
+                        "$7::integer)",
+                        7},
+    [ANSWER_EVIDENCE] = {"select twmesh.api_evidence($1::text)", 1},
 };
 
 struct answers *

@@ -16,8 +16,15 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum answer_kind { ANSWER_MATRIX, ANSWER_NODES, ANSWER_PATH, ANSWER_TOKENS };
-#define ANSWER_ARGS_MAX 4
+enum answer_kind {
+	ANSWER_MATRIX,
+	ANSWER_NODES,
+	ANSWER_PATH,
+	ANSWER_TOKENS,
+	ANSWER_OUTAGES,
+	ANSWER_EVIDENCE
+};
+#define ANSWER_ARGS_MAX 7
 #define ANSWER_ETAG_MAX 24
 
 struct answer {
@@ -42,7 +49,7 @@ bool answers_database_ok(const struct answers *a);
 bool answers_writer_ok(const struct answers *a);
 
 /* arg: the SQL function's arguments as text, NULL for SQL NULL; as many as the
- * kind takes (1, 0, 4, 0). */
+ * kind takes (1, 0, 4, 0, 7, 1). */
 struct answer answers_get(struct answers *a, enum answer_kind kind,
                           const char *const arg[ANSWER_ARGS_MAX],
                           struct mono now);

@@ -111,6 +111,8 @@ check_ms(const char *v, const char **expected)
 static const char *const trust_choices[] = {"never", "loopback", NULL};
 static const char *const schedule_choices[] = {"periodic", "poisson", NULL};
 static const char *const family_choices[] = {"0", "4", "6", NULL};
+static const char *const codec_choices[] = {"none",  "g711",   "g711-plc",
+                                            "g729a", "g723.1", NULL};
 
 static const struct conf_key class_table[] = {
     {.name = "family",
@@ -171,6 +173,24 @@ static const struct conf_key class_table[] = {
      .max = 60 * NS_PER_S,
      .check = check_ms,
      .help = "nodes ship their results spread over this time"},
+    {.name = "detail",
+     .type = CONF_BOOL,
+     .def = "true",
+     .help = "report percentiles and histograms of each way as well: "
+             "some 340 octets more per result in the database"},
+    {.name = "codec",
+     .type = CONF_CHOICE,
+     .def = "none",
+     .choices = codec_choices,
+     .help = "makes it a voice class, with R and MOS of this codec; "
+             "needs detail"},
+    {.name = "jitter_buffer",
+     .type = CONF_DURATION,
+     .def = "60ms",
+     .max = 10 * NS_PER_S,
+     .check = check_ms,
+     .help = "voice: packets later than this beyond the fastest count "
+             "as lost"},
     {.type = CONF_END},
 };
 
@@ -254,6 +274,9 @@ read_class(const struct conf *s, const char *name, struct roster_class *out)
 	    .interval_ns = conf_int(s, "interval"),
 	    .loss_timeout_ns = conf_int(s, "loss_timeout"),
 	    .ship_spread_ns = conf_int(s, "ship_spread"),
+	    .detail = conf_bool(s, "detail"),
+	    .codec = voice_codec_by_name(conf_str(s, "codec")),
+	    .jitter_buffer_ns = conf_int(s, "jitter_buffer"),
 	};
 	(void)snprintf(out->name, sizeof(out->name), "%s", name);
 	if (!config_parse_rate(conf_str(s, "rate"), &out->gap_ns))
@@ -289,6 +312,14 @@ read_classes(const struct conf *c, struct config *out, char *err,
 			(void)snprintf(err, err_size,
 			               "class \"%s\": interval: only the first "
 			               "class may leave it at 0s (automatic)",
+			               out->class_[i].name);
+			return false;
+		}
+		if (out->class_[i].codec != VOICE_NONE &&
+		    !out->class_[i].detail) {
+			(void)snprintf(err, err_size,
+			               "class \"%s\": codec: expected detail = "
+			               "true with it, found false",
 			               out->class_[i].name);
 			return false;
 		}

@@ -164,7 +164,7 @@ static bool
 plan_class(struct pgc *db, const struct roster_class *c, bool keep_interval,
            bool *changed, struct pgc_err *err)
 {
-	char n[9][24];
+	char n[10][24];
 	const char *p[] = {
 	    c->name,
 	    dec_of(c->family, n[0]),
@@ -178,9 +178,13 @@ plan_class(struct pgc *db, const struct roster_class *c, bool keep_interval,
 	           n[5]),
 	    dec_of(c->loss_timeout_ns / NS_PER_MS, n[6]),
 	    dec_of(c->ship_spread_ns / NS_PER_MS, n[7]),
+	    c->detail ? "true" : "false",
+	    c->codec == VOICE_NONE ? NULL : voice_codec_str(c->codec),
+	    dec_of(c->jitter_buffer_ns / NS_PER_MS, n[8]),
 	};
-	const char *timing[] = {p[0], p[7], p[8], p[9],
-	                        keep_interval ? "true" : "false"};
+	const char *tuning[] = {
+	    p[0],  p[7],  p[8], p[9], keep_interval ? "true" : "false",
+	    p[10], p[11], p[12]};
 	long gone = 0, back = 0, made = 0, tuned = 0;
 
 	/* Other packets under this name: retire them. */
@@ -207,24 +211,29 @@ plan_class(struct pgc *db, const struct roster_class *c, bool keep_interval,
 	        db,
 	        "INSERT INTO twmesh.class (name, version, family, dscp, "
 	        "size_octets, gap_ns, schedule, flows, interval_ms, "
-	        "loss_timeout_ms, ship_spread_ms) SELECT $1::text, "
+	        "loss_timeout_ms, ship_spread_ms, detail, codec, "
+	        "jitter_buffer_ms) SELECT $1::text, "
 	        "coalesce((SELECT max(version) FROM twmesh.class WHERE name = "
 	        "$1::text), 0) + 1, $2::integer, $3::integer, $4::integer, "
 	        "$5::bigint, $6::text, $7::integer, $8::integer, $9::integer, "
-	        "$10::integer WHERE NOT EXISTS (SELECT FROM twmesh.class "
+	        "$10::integer, $11::boolean, $12::text, $13::integer WHERE "
+	        "NOT EXISTS (SELECT FROM twmesh.class "
 	        "WHERE name = $1::text::text AND retired_at IS NULL)",
-	        10, p, &made, err))
+	        13, p, &made, err))
 		return false;
 	if (!pgc_exec_params(
 	        db,
 	        "UPDATE twmesh.class SET interval_ms = CASE WHEN $5::boolean "
 	        "THEN interval_ms ELSE $2::integer END, loss_timeout_ms = "
-	        "$3::integer, ship_spread_ms = $4::integer WHERE name = "
-	        "$1::text "
+	        "$3::integer, ship_spread_ms = $4::integer, detail = "
+	        "$6::boolean, codec = $7::text, jitter_buffer_ms = "
+	        "$8::integer WHERE name = $1::text "
 	        "AND retired_at IS NULL AND (loss_timeout_ms <> $3::integer "
 	        "OR ship_spread_ms <> $4::integer OR (NOT $5::boolean AND "
-	        "interval_ms <> $2::integer))",
-	        5, timing, &tuned, err))
+	        "interval_ms <> $2::integer) OR detail <> $6::boolean OR "
+	        "codec IS DISTINCT FROM $7::text OR jitter_buffer_ms <> "
+	        "$8::integer)",
+	        8, tuning, &tuned, err))
 		return false;
 	*changed |= gone || back || made || tuned;
 	return true;
@@ -382,6 +391,9 @@ load_class(const struct pgc_rows *rows, int i, struct roster_class *c)
 	c->interval_ns = pgc_value_i64(rows, i, 9, 10000) * NS_PER_MS;
 	c->loss_timeout_ns = pgc_value_i64(rows, i, 10, 2000) * NS_PER_MS;
 	c->ship_spread_ns = pgc_value_i64(rows, i, 11, 0) * NS_PER_MS;
+	c->detail = pgc_value_bool(rows, i, 13);
+	c->codec = voice_codec_by_name(pgc_value(rows, i, 14));
+	c->jitter_buffer_ns = pgc_value_i64(rows, i, 15, 0) * NS_PER_MS;
 }
 
 static bool
@@ -396,7 +408,8 @@ load_classes(struct pgc *db, struct known *k, struct tell *t,
 	               "SELECT class_id, name, version, family, dscp, "
 	               "size_octets, gap_ns, schedule, flows, interval_ms, "
 	               "loss_timeout_ms, ship_spread_ms, retired_at IS NOT "
-	               "NULL FROM twmesh.class ORDER BY class_id",
+	               "NULL, detail, codec, jitter_buffer_ms FROM "
+	               "twmesh.class ORDER BY class_id",
 	               0, NULL, &rows, err))
 		return false;
 	n = pgc_rows_n(rows);
@@ -422,7 +435,8 @@ load_classes(struct pgc *db, struct known *k, struct tell *t,
 			continue;
 		k->class_[c->class_id] = (struct known_class){
 		    true, retired,
-		    c->loss_timeout_ns + c->ship_spread_ns + LATENESS_NS};
+		    c->loss_timeout_ns + c->ship_spread_ns + LATENESS_NS,
+		    c->interval_ns};
 		if (!retired && r->class_n < MSG_CLASSES_MAX)
 			r->class_n++;
 	}

@@ -23,6 +23,7 @@ struct known_class {
 	bool exists;
 	bool retired;
 	int64_t lateness_ns; /* a result later than this was back-filled */
+	int64_t interval_ns;
 };
 
 struct known {

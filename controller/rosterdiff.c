@@ -13,7 +13,9 @@ class_equal(const struct roster_class *a, const struct roster_class *b)
 	       a->gap_ns == b->gap_ns && a->schedule == b->schedule &&
 	       a->flows == b->flows && a->interval_ns == b->interval_ns &&
 	       a->loss_timeout_ns == b->loss_timeout_ns &&
-	       a->ship_spread_ns == b->ship_spread_ns;
+	       a->ship_spread_ns == b->ship_spread_ns &&
+	       a->detail == b->detail && a->codec == b->codec &&
+	       a->jitter_buffer_ns == b->jitter_buffer_ns;
 }
 
 static bool

@@ -78,7 +78,7 @@ count_of(const struct cell_input *in, enum metric m)
 }
 
 static enum verdict
-judge(int64_t sent, int64_t failed, int64_t lost, bool host_limited)
+judge(int64_t sent, int64_t failed, int64_t lost, bool limited)
 {
 	enum verdict v;
 
@@ -90,7 +90,7 @@ judge(int64_t sent, int64_t failed, int64_t lost, bool host_limited)
 		return GOOD;
 	else
 		v = lost >= STATE_BAD_LOST ? BAD : THIN;
-	return host_limited ? SAYS_NOTHING : v;
+	return limited ? SAYS_NOTHING : v;
 }
 
 static void
@@ -214,7 +214,9 @@ cell_apply(struct cell *c, const struct cell_input *in)
 	int64_t failed = count_of(in, METRIC_SEND_FAILED);
 	int64_t lost =
 	    count_of(in, METRIC_LOST_FWD) + count_of(in, METRIC_LOST_UNDET);
-	bool limited = count_of(in, METRIC_FLAGS) & RESULT_HOST_LIMITED;
+	bool limited = in->dst_limited ||
+	               count_of(in, METRIC_FLAGS) &
+	                   (RESULT_HOST_LIMITED | RESULT_DST_HOST_LIMITED);
 
 	if (lost > sent)
 		lost = sent;
@@ -239,5 +241,42 @@ cell_apply(struct cell *c, const struct cell_input *in)
 		break;
 	}
 	take_numbers(c, in, sent, lost);
+	return true;
+}
+
+bool
+cell_apply_run(struct cell *c, const struct cell_run *r)
+{
+	char why[STATE_WHY_MAX];
+
+	if (r->lasted_ns < STATE_RUN_NS || r->lost < STATE_BAD_LOST)
+		return false;
+	/* before the first result there is no state; after later ones it is
+	 * old news */
+	if (c->measured.ns == NS_UNKNOWN ||
+	    wall_diff_ns(c->measured, r->end) > r->interval_ns)
+		return false;
+	if (c->state == CELL_CRIT && c->streak <= 0)
+		return false;
+	(void)snprintf(why, sizeof(why),
+	               "no reply for %.1f s (loss run %016" PRIx64 ")",
+	               (double)r->lasted_ns / 1e9, r->run_id);
+	c->streak = 0;
+	c->thin_lost = c->thin_sent = 0;
+	cell_set_state(c, CELL_CRIT, r->first, why);
+	return true;
+}
+
+bool
+cell_revise(struct cell *c, struct wall end, int64_t lost_fwd,
+            int64_t lost_undet)
+{
+	const int64_t lost = lost_fwd + lost_undet;
+
+	if (c->measured.ns != end.ns || lost_fwd < 0 || lost_undet < 0 ||
+	    lost > c->lost || lost_undet > c->lost_undet)
+		return false;
+	c->lost = (int32_t)lost;
+	c->lost_undet = (int32_t)lost_undet;
 	return true;
 }

@@ -18,8 +18,14 @@
  *       └───────────────────────────────────────────────────────-─┘
  *                             two bad in a row
  *
- * A host-limited interval that looks bad says nothing. Results older than the
- * cell's newest (back-fill) change nothing.
+ * An interval that looks bad says nothing when a host is at fault: the source's
+ * (host_limited), or the destination's (dst_host_limited, or the reflector's
+ * own word for that time). Results older than the cell's newest (back-fill)
+ * change nothing.
+ *
+ * A loss run that has been open for 3 s makes a cell crit at once: twmesh.
+ * matrix_cell says so on reading. When it closes, cell_apply_run() keeps the
+ * cell crit until two good intervals in a row.
  */
 #ifndef TWMESH_CONTROLLER_STATE_H
 #define TWMESH_CONTROLLER_STATE_H
@@ -62,6 +68,7 @@ struct cell_input {
 	int64_t interval_ns;
 	uint64_t epoch;
 	bool backfilled;
+	bool dst_limited;    /* the destination's host could not keep up */
 	int64_t v[METRIC_N]; /* only the metrics that a cell shows are read */
 };
 /* The metrics that state_apply() reads. */
@@ -74,5 +81,25 @@ void cell_clear(struct cell *c);
 /* Takes a result into account. False when it is not newer than what the cell
  * holds; then nothing changed. */
 bool cell_apply(struct cell *c, const struct cell_input *in);
+
+/* A loss run so long without a reply is as bad as two intervals. */
+#define STATE_RUN_NS (3 * NS_PER_S)
+
+struct cell_run {
+	uint64_t run_id;
+	struct wall first;   /* lost packet */
+	struct wall end;     /* the next reply, or else the last lost packet */
+	int64_t lasted_ns;   /* between the two */
+	int64_t lost;        /* upper bound of this direction */
+	int64_t interval_ns; /* of the class */
+};
+/* A run that was closed. False: it changes nothing. */
+bool cell_apply_run(struct cell *c, const struct cell_run *r);
+
+/* The directions of the newest result were decided: its counts now. The state
+ * stands: what was judged bad by its upper bound takes its two intervals. False
+ * when the cell holds another result. */
+bool cell_revise(struct cell *c, struct wall end, int64_t lost_fwd,
+                 int64_t lost_undet);
 
 #endif

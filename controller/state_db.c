@@ -441,6 +441,40 @@ state_row_changed(struct state_db *s, struct state_row *r)
 	s->changed[s->changed_n++] = r;
 }
 
+static struct cell *
+cell_of(struct state_row *r, int32_t slot, int32_t generation)
+{
+	if (slot < 1 || slot > r->slots ||
+	    r->cell[slot - 1].generation != generation)
+		return NULL;
+	return &r->cell[slot - 1];
+}
+
+void
+state_row_run(struct state_db *s, struct state_row *r, int32_t slot,
+              int32_t generation, const struct cell_run *run)
+{
+	struct cell *c = cell_of(r, slot, generation);
+
+	if (!c || !cell_apply_run(c, run))
+		return;
+	state_row_changed(s, r);
+	widen(r, WIDTH_ALL);
+}
+
+void
+state_row_revise(struct state_db *s, struct state_row *r, int32_t slot,
+                 int32_t generation, struct wall end, int64_t lost_fwd,
+                 int64_t lost_undet)
+{
+	struct cell *c = cell_of(r, slot, generation);
+
+	if (!c || !cell_revise(c, end, lost_fwd, lost_undet))
+		return;
+	state_row_changed(s, r);
+	widen(r, WIDTH_COUNTS);
+}
+
 static void
 put_wall(struct pgbuf *b, struct wall w)
 {

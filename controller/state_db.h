@@ -35,6 +35,14 @@ bool state_row_apply(struct state_row *r, int32_t slot, int32_t generation,
                      const struct cell_input *in)
     __attribute__((warn_unused_result));
 
+/* The same for a closed loss run and for a revision, in a cell of that
+ * generation only. */
+void state_row_run(struct state_db *s, struct state_row *r, int32_t slot,
+                   int32_t generation, const struct cell_run *run);
+void state_row_revise(struct state_db *s, struct state_row *r, int32_t slot,
+                      int32_t generation, struct wall end, int64_t lost_fwd,
+                      int64_t lost_undet);
+
 enum state_db_result { STATE_DB_OK, STATE_DB_CONFLICT, STATE_DB_FAILED };
 /* Writes all changed rows, sorted (against deadlock). CONFLICT: another writer
  * was faster; roll back and do the transaction again. */

@@ -13,12 +13,14 @@
 
 #include <errno.h>
 #include <event2/event.h>
+#include <inttypes.h>
 #include <jansson.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #define INBOX_MAX 256
@@ -27,6 +29,9 @@
 #define BODY_MAX 65536
 #define SINCE_DEFAULT "3600"
 #define SINCE_MAX_S 2678400 /* 31 days */
+#define OUTAGES_SINCE_DEFAULT "86400"
+#define OUTAGES_SINCE_MAX_S 34560000 /* 400 days */
+#define OUTAGES_MAX 1000
 #define NO_STORE "Cache-Control: no-store\r\n"
 #define REVALIDATE "Cache-Control: no-cache\r\n"
 
@@ -48,7 +53,7 @@ struct route {
 	void (*fn)(struct web *w, struct http_call *c);
 	bool post;
 	bool admin;            /* only on the admin socket; all of POST is */
-	const char *params[4]; /* allowed ones, NULL-terminated */
+	const char *params[7]; /* allowed ones, NULL-terminated */
 };
 
 static void bad_request(struct http_call *c, const char *fmt, ...)
@@ -152,6 +157,91 @@ get_path(struct web *w, struct http_call *c)
 	                "no such path: src, dst or class is not in the plan");
 }
 
+/* A whole number, or absent. Answers 400 itself otherwise. */
+static bool
+number_param(struct http_call *c, const char *key, int64_t min, int64_t max,
+             const char **out)
+{
+	int64_t n;
+
+	*out = httpreq_param(http_call_req(c), key);
+	if (!*out || text_parse_i64(*out, min, max, &n))
+		return true;
+	bad_request(c,
+	            "%s: expected a whole number, %" PRId64 " to %" PRId64
+	            ", found '%.40s'",
+	            key, min, max, *out);
+	return false;
+}
+
+/* 2026-11-27T10:02:14Z */
+static bool
+is_instant(const char *text)
+{
+	struct tm t;
+	const char *end = strptime(text, "%Y-%m-%dT%H:%M:%SZ", &t);
+
+	return end && *end == '\0' && strlen(text) == 20;
+}
+
+/* An instant, or whole seconds ago: arg[0] or arg[1]. */
+static bool
+since_param(struct http_call *c, const char *arg[2])
+{
+	const char *v = httpreq_param(http_call_req(c), "since");
+	int64_t s;
+
+	if (!v) {
+		arg[1] = OUTAGES_SINCE_DEFAULT;
+		return true;
+	}
+	if (is_instant(v)) {
+		arg[0] = v;
+		return true;
+	}
+	if (text_parse_i64(v, 1, OUTAGES_SINCE_MAX_S, &s)) {
+		arg[1] = v;
+		return true;
+	}
+	bad_request(c,
+	            "since: expected whole seconds, 1 to %d, or an instant as "
+	            "2026-11-27T10:02:14Z, found '%.40s'",
+	            OUTAGES_SINCE_MAX_S, v);
+	return false;
+}
+
+static void
+get_outages(struct web *w, struct http_call *c)
+{
+	const char *arg[ANSWER_ARGS_MAX] = {NULL};
+
+	if (name_param(c, "src", false, &arg[0]) &&
+	    name_param(c, "dst", false, &arg[1]) &&
+	    name_param(c, "class", false, &arg[2]) &&
+	    number_param(c, "longer_than_ms", 0, 86400000, &arg[3]) &&
+	    since_param(c, &arg[4]) &&
+	    number_param(c, "limit", 1, OUTAGES_MAX, &arg[6]))
+		answer_document(w, c, ANSWER_OUTAGES, arg,
+		                "no such node or class");
+}
+
+static void
+get_evidence(struct web *w, struct http_call *c)
+{
+	const char *arg[ANSWER_ARGS_MAX] = {NULL};
+	const char *run = httpreq_param(http_call_req(c), "run");
+
+	if (!run || strlen(run) != 16 ||
+	    strspn(run, "0123456789abcdefABCDEF") != 16) {
+		bad_request(
+		    c, "run: expected 16 hexadecimal digits, found '%.40s'",
+		    run ? run : "");
+		return;
+	}
+	arg[0] = run;
+	answer_document(w, c, ANSWER_EVIDENCE, arg, "no such loss run");
+}
+
 static void
 get_health(struct web *w, struct http_call *c)
 {
@@ -243,6 +333,12 @@ static const struct route routes[] = {
      false,
      false,
      {"src", "dst", "class", "since_s"}},
+    {"/api/v1/outages",
+     get_outages,
+     false,
+     false,
+     {"src", "dst", "class", "longer_than_ms", "since", "limit"}},
+    {"/api/v1/evidence", get_evidence, false, false, {"run"}},
     {"/healthz", get_health, false, false, {NULL}},
     {"/api/v1/tokens", get_tokens, false, true, {NULL}},
     {"/api/v1/nodes/approve", post_admin, true, true, {NULL}},
@@ -312,7 +408,7 @@ params_ok(struct http_call *c, const struct route *t)
 	for (size_t i = 0; i < r->param_n; i++) {
 		bool known = false;
 
-		for (size_t k = 0; k < 4 && t->params[k]; k++)
+		for (size_t k = 0; t->params[k]; k++)
 			known |= strcmp(t->params[k], r->param[i].name) == 0;
 		if (!known) {
 			bad_request(c, "unknown parameter '%.32s'",

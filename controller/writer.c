@@ -20,6 +20,8 @@
 #define LIVE_EVERY_NS NS_PER_S
 #define POLL_EVERY_NS (5 * NS_PER_S)
 #define PARTITION_EVERY_NS (3600 * NS_PER_S)
+#define SWEEP_EVERY_NS (10 * NS_PER_S)
+#define FORGET_EVERY_NS (86400 * NS_PER_S)
 #define HOLD_MAX 8192
 #define POST_TRIES 20
 #define POST_WAIT_NS (5 * NS_PER_MS)
@@ -179,6 +181,9 @@ set_up(struct writer *w, struct pgc_err *err)
 	return live_attach(w, err) && live_write(w, err) &&
 	       read_incarnation(w, err) && roster_db_attach(w->db, err) &&
 	       ledger_attach(&w->ledger, w->db, err) &&
+	       runs_db_attach(&w->runs, w->db, err) &&
+	       hosts_attach(w->hosts, w->db, err) &&
+	       hosts_read(w->hosts, w->db, err) &&
 	       state_db_attach(w->state, w->db, err) &&
 	       partitions_make(w, err) && write_metrics_once(w, err) &&
 	       roster_db_plan(w->db, &w->plan, err);
@@ -208,6 +213,8 @@ try_connect(struct writer *w)
 	w->poll_at = mono_add_ns(now, POLL_EVERY_NS);
 	w->live_at = mono_add_ns(now, LIVE_EVERY_NS);
 	w->partition_at = mono_add_ns(now, PARTITION_EVERY_NS);
+	w->sweep_at = mono_add_ns(now, SWEEP_EVERY_NS);
+	w->forget_at = mono_add_ns(now, SWEEP_EVERY_NS);
 	/* With results waiting, only storing them proves that all is well. */
 	if (w->queue_n == 0)
 		writer_healthy(w);
@@ -250,6 +257,10 @@ watch_roster(struct writer *w)
 			return false;
 		}
 		w->roster_dirty |= !current;
+		if (!hosts_read(w->hosts, w->db, &err)) {
+			writer_trouble(w, "reading host limits", &err);
+			return false;
+		}
 	}
 	return !w->roster_dirty || reload_roster(w);
 }
@@ -265,7 +276,7 @@ keep_alive(struct writer *w)
 	if (mono_diff_ns(w->live_at, now) > 0)
 		return true;
 	w->live_at = mono_add_ns(now, LIVE_EVERY_NS);
-	if (live_write(w, &err))
+	if (live_write(w, &err) && hosts_write(w->hosts, w->db, &err))
 		return true;
 	if (pgc_ok(w->db) && strncmp(err.sqlstate, "40", 2) == 0)
 		return true; /* deadlock with another controller: in a second */
@@ -292,6 +303,30 @@ keep_partitions(struct writer *w)
 		return true;
 	}
 	writer_trouble(w, "making partitions", &err);
+	return false;
+}
+
+/* What is done now and then; a lock that is not to be had is no trouble. */
+static bool
+keep_house(struct writer *w)
+{
+	struct mono now = clock_mono();
+	struct pgc_err err;
+	bool ok = true, more = false;
+
+	if (mono_diff_ns(w->sweep_at, now) <= 0) {
+		w->sweep_at = mono_add_ns(now, SWEEP_EVERY_NS);
+		ok = runs_sweep(w, &err);
+	}
+	if (ok && mono_diff_ns(w->forget_at, now) <= 0) {
+		ok = forget_some(w, &more, &err);
+		w->forget_at =
+		    mono_add_ns(now, more ? NS_PER_S : FORGET_EVERY_NS);
+	}
+	if (ok || (pgc_ok(w->db) && strncmp(err.sqlstate, "40", 2) == 0) ||
+	    strcmp(err.sqlstate, "55P03") == 0)
+		return true;
+	writer_trouble(w, "keeping house", &err);
 	return false;
 }
 
@@ -614,7 +649,8 @@ work(struct writer *w)
 		writer_trouble(w, "waiting", &err);
 		return false;
 	}
-	return keep_alive(w) && watch_roster(w) && keep_partitions(w);
+	return keep_alive(w) && watch_roster(w) && keep_partitions(w) &&
+	       keep_house(w);
 }
 
 static void *
@@ -682,6 +718,8 @@ writer_free(struct writer *w)
 	pgc_close(w->db);
 	known_clear(&w->known);
 	state_db_free(w->state);
+	hosts_free(w->hosts);
+	runs_db_clear(&w->runs);
 	ledger_clear(&w->ledger);
 	pgcopy_clear(&w->copy);
 	free(w->live);
@@ -719,9 +757,12 @@ writer_start(const struct writer_opts *o, int *err)
 	w->away_since = clock_wall();
 	name_instance(w);
 	copy_sql("twmesh.result", w->copy_sql, &w->copy_columns);
+	copy_detail_sql(w->details.copy_sql, &w->details.columns);
+	copy_flow_sql(w->flows.copy_sql, &w->flows.columns);
 	w->inbox = mailbox_new(INBOX_ASKS);
 	w->state = state_db_new();
-	if (!w->inbox || !w->state)
+	w->hosts = hosts_new();
+	if (!w->inbox || !w->state || !w->hosts)
 		goto fail;
 	e = pthread_create(&w->thread, NULL, writer_main, w);
 	if (e == 0)

@@ -19,6 +19,7 @@
 /* A spool may hold results of this many days (meshd's spool_max_age). */
 #define DAYS_BACK 3
 #define DAYS_AHEAD 2
+#define FORGET_ROWS "2000" /* in one go: some 50 ms */
 #define DAY_NS (86400 * NS_PER_S)
 
 bool
@@ -90,6 +91,8 @@ live_note(struct writer *w, const struct ask_heartbeat *a)
 	    .hb = a->hb,
 	};
 	w->live_waiting = true;
+	hosts_note(w->hosts, a->node_id, a->clock_offset_ns, a->hb.host_limited,
+	           a->hb.host_limited_n, now);
 }
 
 static void
@@ -241,13 +244,15 @@ partitions_make(struct writer *w, struct pgc_err *err)
 		char days[24];
 		const char *p[] = {dec_of(d, days)};
 
-		if (!pgc_exec_params(w->db,
-		                     "SELECT twmesh_private.add_partition("
-		                     "current_date + $1::integer) WHERE "
-		                     "to_regclass('twmesh.result_' || "
-		                     "to_char(current_date + $1::integer, "
-		                     "'YYYYMMDD')) IS NULL",
-		                     1, p, NULL, err))
+		if (!pgc_exec_params(
+		        w->db,
+		        "SELECT twmesh_private.add_partition(current_date + "
+		        "$1::integer) WHERE EXISTS (SELECT FROM "
+		        "unnest(ARRAY['result', 'result_detail', "
+		        "'result_flow']) parent WHERE to_regclass('twmesh.' || "
+		        "parent || '_' || to_char(current_date + $1::integer, "
+		        "'YYYYMMDD')) IS NULL)",
+		        1, p, NULL, err))
 			return false;
 	}
 	if (!pgc_query(w->db,
@@ -260,6 +265,26 @@ partitions_make(struct writer *w, struct pgc_err *err)
 	               0, NULL, &rows, err))
 		return false;
 	note_leaves(w, rows);
+	pgc_rows_free(rows);
+	return true;
+}
+
+bool
+runs_sweep(struct writer *w, struct pgc_err *err)
+{
+	return pgc_exec(w->db, "SELECT twmesh_private.sweep_runs()", err);
+}
+
+bool
+forget_some(struct writer *w, bool *more, struct pgc_err *err)
+{
+	struct pgc_rows *rows;
+
+	if (!pgc_query(w->db,
+	               "SELECT twmesh_private.forget_old(" FORGET_ROWS ")", 0,
+	               NULL, &rows, err))
+		return false;
+	*more = pgc_value_bool(rows, 0, 0);
 	pgc_rows_free(rows);
 	return true;
 }

@@ -8,8 +8,10 @@
 #define TWMESH_CONTROLLER_WRITER_PRIV_H
 
 #include "controller/copy.h"
+#include "controller/hosts.h"
 #include "controller/ledger.h"
 #include "controller/roster_db.h"
+#include "controller/runs_db.h"
 #include "controller/state_db.h"
 #include "controller/writer.h"
 #include "lib/base/log.h"
@@ -31,6 +33,12 @@
 struct leaf {
 	struct wall from; /* for DAY_NS */
 	char copy_sql[COPY_SQL_MAX];
+};
+
+/* A table that goes with twmesh.result. */
+struct sibling {
+	char copy_sql[COPY_SQL_MAX];
+	int columns;
 };
 
 /* The last heartbeat of a node that is not written yet. */
@@ -63,7 +71,7 @@ struct writer {
 
 	struct known known; /* owned */
 	bool roster_dirty;  /* to be read again and told */
-	struct mono poll_at, live_at, partition_at;
+	struct mono poll_at, live_at, partition_at, sweep_at, forget_at;
 	struct wall oldest; /* start of the oldest partition */
 	struct leaf leaf[LEAVES_MAX];
 	size_t leaf_n;
@@ -82,11 +90,14 @@ struct writer {
 	size_t live_size;
 	bool live_waiting;
 
+	struct hosts *hosts;    /* owned */
 	struct state_db *state; /* owned */
+	struct runs_db runs;
 	struct ledger ledger;
 	struct pgcopy copy;
 	char copy_sql[COPY_SQL_MAX];
 	int copy_columns;
+	struct sibling details, flows;
 	bool stopping;
 };
 
@@ -106,6 +117,21 @@ bool live_write(struct writer *w, struct pgc_err *err);
 bool live_goodbye(struct writer *w, struct pgc_err *err);
 /* Partitions for today, the days a spool may still deliver, and ahead. */
 bool partitions_make(struct writer *w, struct pgc_err *err);
+
+/* Open loss runs that nobody will close any more are ended; what has outlived
+ * its use is deleted, some at a time: *more says that there is more. */
+bool runs_sweep(struct writer *w, struct pgc_err *err);
+bool forget_some(struct writer *w, bool *more, struct pgc_err *err);
+
+/* writer_news.c: details and flows of a transaction's results, once they are
+ * copied; its loss runs and revisions. */
+bool siblings_copy(struct writer *w, struct wbatch *const *b, size_t n,
+                   struct pgc_err *err);
+/* Reads the state rows that they will change, before a COPY begins. */
+bool news_read_states(struct writer *w, const struct wbatch *b,
+                      struct pgc_err *err);
+bool news_store(struct writer *w, struct wbatch *const *b, size_t n,
+                struct pgc_err *err);
 
 /* writer_store.c */
 void store_queue(struct writer *w, struct wbatch *b);

@@ -138,6 +138,8 @@ apply_slice(struct writer *w, const struct wbatch *b, const struct slice *s,
 	struct cell_input in = {.start = s->start,
 	                        .interval_ns = s->interval_ns,
 	                        .epoch = s->epoch};
+	const int64_t offset =
+	    a->clock_offset_ns == NS_UNKNOWN ? 0 : a->clock_offset_ns;
 	struct state_row *row;
 
 	if (!class_ || class_->retired)
@@ -156,6 +158,9 @@ apply_slice(struct writer *w, const struct wbatch *b, const struct slice *s,
 		dst = known_node(&w->known, s->dst_id[i]);
 		if (!dst || dst->removed)
 			continue;
+		in.dst_limited = hosts_limited(w->hosts, s->dst_id[i],
+		                               wall_add_ns(s->start, -offset),
+		                               wall_add_ns(end, -offset));
 		gather(&in, s, i);
 		if (!state_row_apply(row, dst->slot, dst->generation, &in)) {
 			(void)snprintf(err->text, sizeof(err->text), "%s",
@@ -221,7 +226,8 @@ enter_one(struct writer *w, struct wbatch *b, size_t *rows, struct pgc_err *err)
 	if (b->condemned)
 		return true;
 	*rows += b->keep;
-	return ledger_gaps(&w->ledger, b, err) && read_states(w, b, err);
+	return ledger_gaps(&w->ledger, b, err) && read_states(w, b, err) &&
+	       news_read_states(w, b, err);
 }
 
 /* The batches that come next are judged while the server is at work. */
@@ -347,6 +353,7 @@ transaction(struct writer *w, struct wbatch *const *b, size_t n,
 		ok = enter_one(w, b[i], &rows, err);
 	if (ok && rows > 0)
 		ok = copy_all(w, b, n, rows, err);
+	ok = ok && siblings_copy(w, b, n, err) && news_store(w, b, n, err);
 	if (ok)
 		state = state_db_write(w->state, err);
 	if (ok && state == STATE_DB_OK && pgc_exec(w->db, "COMMIT", err)) {

@@ -15,4 +15,10 @@ enum voice_codec {
 	VOICE_CODECS
 };
 
+/* "none", "g711", "g711-plc", "g729a", "g723.1": in configuration and
+ * database. */
+const char *voice_codec_str(enum voice_codec c);
+/* VOICE_NONE for what is no codec, and for NULL. */
+enum voice_codec voice_codec_by_name(const char *text);
+
 #endif

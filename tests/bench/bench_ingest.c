@@ -39,10 +39,13 @@ static const struct mode {
 	size_t batch_rows; /* of a transaction; a batch has 999 */
 	uint32_t sources;  /* that report in a round, a batch each */
 	double bar;
+	bool details; /* of a class that keeps them: two rows for each */
 } modes[] = {
-    {"10,000 rows per transaction", 10000, 100, 0.50},
-    {"1,000 rows per transaction", 1000, 40, 0.30},
+    {"10,000 rows per transaction", 10000, 100, 0.50, false},
+    {"1,000 rows per transaction", 1000, 40, 0.30, false},
+    {"10,000 rows, with details", 10000, 100, 0, true},
 };
+#define MODES (sizeof(modes) / sizeof(modes[0]))
 
 struct bench {
 	struct pgc *db;
@@ -76,7 +79,7 @@ near_ns(int64_t mean)
 
 /* A minute of one source: every metric is there, as in a healthy mesh. */
 static size_t
-fill(uint32_t src, uint32_t class_id, struct wall start)
+fill(uint32_t src, uint32_t class_id, struct wall start, bool details)
 {
 	size_t n = 0;
 
@@ -109,16 +112,20 @@ fill(uint32_t src, uint32_t class_id, struct wall start)
 		for (size_t k = 0; k < HIST_BYTES; k++)
 			r->rtt_hist[k] = (uint8_t)rng_u64(&rng);
 		r->rtt_hist[0] = 1;
+		r->fwd_hist_len = r->bwd_hist_len = details ? HIST_BYTES : 0;
+		memcpy(r->fwd_hist, r->rtt_hist, HIST_BYTES);
+		memcpy(r->bwd_hist, r->rtt_hist, HIST_BYTES);
 		rows[n++] = r;
 	}
 	return n;
 }
 
 static struct ask *
-make_batch(uint32_t src, uint64_t seq, uint32_t class_id, struct wall start)
+make_batch(uint32_t src, uint64_t seq, uint32_t class_id, struct wall start,
+           bool details)
 {
 	struct ask *a = calloc(1, sizeof(*a));
-	size_t n = fill(src, class_id, start);
+	size_t n = fill(src, class_id, start, details);
 	const struct batch_input in = {.result = rows, .result_n = n};
 
 	if (!a)
@@ -198,7 +205,7 @@ writer_round(struct bench *b, struct writer *w, const struct mode *mode,
 	if (!a)
 		die("bench_ingest: out of memory");
 	for (uint32_t i = 0; i < mode->sources; i++) {
-		a[i] = make_batch(i + 1, b->seq, 1, start);
+		a[i] = make_batch(i + 1, b->seq, 1, start, mode->details);
 		n += a[i]->u.batch.batch.rows;
 	}
 	cpu = cpu_us(server);
@@ -225,7 +232,8 @@ encode_anchor(struct pgcopy *out, const char *sql, int columns,
 
 	check(pgcopy_begin(out, NULL, sql, columns, &e), &e);
 	for (uint32_t src = 1; left > 0; src++) {
-		struct wbatch b = {.ask = make_batch(src, 1, class_id, start)};
+		struct wbatch b = {
+		    .ask = make_batch(src, 1, class_id, start, false)};
 		const char *field;
 
 		if (batch_body_decode(b.ask->u.batch.batch.body,
@@ -400,6 +408,24 @@ run(struct bench *b, const struct mode *mode, size_t rounds)
 	return report(mode, got, anchor, rounds);
 }
 
+/* Heap and index of a row of details. */
+static void
+report_details(struct pgc *db)
+{
+	long long stored = number(db, "SELECT count(*) FROM "
+	                              "twmesh.result_detail");
+
+	printf("row of details: %lld B of heap, %lld B of index\n",
+	       number(db, "SELECT sum(pg_relation_size(inhrelid)) FROM "
+	                  "pg_inherits WHERE inhparent = "
+	                  "'twmesh.result_detail'::regclass") /
+	           stored,
+	       number(db, "SELECT sum(pg_indexes_size(inhrelid)) FROM "
+	                  "pg_inherits WHERE inhparent = "
+	                  "'twmesh.result_detail'::regclass") /
+	           stored);
+}
+
 /* WAL and heap of what was stored since `wal` was read. */
 static bool
 report_row(struct pgc *db, long long wal)
@@ -436,9 +462,12 @@ bench(struct pgc *db, size_t rounds)
 	encode_anchor(&b.data, b.sql, columns, 1);
 	age_server(db);
 	wal = number(db, "SELECT pg_current_wal_lsn() - '0/0'");
-	for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++)
+	for (size_t i = 0; i < MODES && !modes[i].details; i++)
 		ok &= run(&b, &modes[i], rounds);
 	ok &= report_row(db, wal);
+	for (size_t i = 0; i < MODES; i++)
+		ok &= !modes[i].details || run(&b, &modes[i], rounds);
+	report_details(db);
 	mailbox_free(b.bus, NULL);
 	mailbox_free(b.web, NULL);
 	pgcopy_clear(&b.data);

@@ -195,6 +195,103 @@ START_TEST(host_limited_results_never_turn_a_cell)
 }
 END_TEST
 
+START_TEST(neither_does_the_destinations_host)
+{
+	feed(0, 20, 0, 0);
+	for (int k = 1; k < 6; k++) {
+		struct cell_input in = input(k, 20, 20, 0);
+
+		if (k % 2)
+			in.v[METRIC_FLAGS] = RESULT_DST_HOST_LIMITED;
+		else
+			in.dst_limited = true;
+		ck_assert(cell_apply(&cell, &in));
+	}
+	ck_assert_int_eq(cell.state, CELL_OK);
+	feed(6, 20, 0, 0);
+	ck_assert_int_eq(cell.streak, 2); /* good ones count */
+}
+END_TEST
+
+/* A run of 5 s that ended at the end of interval k. */
+static struct cell_run
+run_at(int k)
+{
+	const struct wall end = {T0_NS + (k + 1) * LEN_NS};
+
+	return (struct cell_run){.run_id = 0xabc,
+	                         .first = wall_add_ns(end, -5 * NS_PER_S),
+	                         .end = end,
+	                         .lasted_ns = 5 * NS_PER_S,
+	                         .lost = 50,
+	                         .interval_ns = LEN_NS};
+}
+
+START_TEST(a_closed_run_is_crit_until_two_good_intervals)
+{
+	struct cell_run r = run_at(1);
+
+	feed(0, 100, 0, 0);
+	feed(1, 100, 0, 0);
+	ck_assert(cell_apply_run(&cell, &r));
+	ck_assert_int_eq(cell.state, CELL_CRIT);
+	ck_assert(cell.since.ns == r.first.ns);
+	ck_assert_str_eq(cell.why,
+	                 "no reply for 5.0 s (loss run 0000000000000abc)");
+	ck_assert(!cell_apply_run(&cell, &r)); /* it is already */
+	feed(2, 100, 0, 0);
+	ck_assert_int_eq(cell.state, CELL_CRIT);
+	ck_assert(cell_apply_run(&cell,
+	                         &(struct cell_run){.first = r.first,
+	                                            .end = {T0_NS + 3 * LEN_NS},
+	                                            .lasted_ns = 5 * NS_PER_S,
+	                                            .lost = 9,
+	                                            .interval_ns = LEN_NS}));
+	feed(3, 100, 0, 0);
+	ck_assert_int_eq(cell.state, CELL_CRIT); /* the count began anew */
+	feed(4, 100, 0, 0);
+	ck_assert_int_eq(cell.state, CELL_OK);
+}
+END_TEST
+
+START_TEST(short_thin_backward_and_old_runs_change_nothing)
+{
+	struct cell_run r = run_at(5);
+
+	ck_assert(!cell_apply_run(&cell, &r)); /* never measured */
+	for (int k = 0; k < 6; k++)
+		feed(k, 100, 0, 0);
+	r.lasted_ns = 3 * NS_PER_S - 1;
+	ck_assert(!cell_apply_run(&cell, &r));
+	r = run_at(5);
+	r.lost = 2; /* the rest was lost on the way back */
+	ck_assert(!cell_apply_run(&cell, &r));
+	r = run_at(3); /* results since then say what there is to say */
+	ck_assert(!cell_apply_run(&cell, &r));
+	ck_assert_int_eq(cell.state, CELL_OK);
+	r = run_at(4);
+	ck_assert(cell_apply_run(&cell, &r));
+}
+END_TEST
+
+START_TEST(a_revision_corrects_the_counts_of_the_newest_result)
+{
+	const struct wall end = {T0_NS + LEN_NS};
+
+	feed(0, 100, 2, 8);
+	ck_assert_int_eq(cell.lost, 10);
+	ck_assert(cell_revise(&cell, end, 5, 1));
+	ck_assert_int_eq(cell.lost, 6);
+	ck_assert_int_eq(cell.lost_undet, 1);
+	/* not another result, and never more than was lost */
+	ck_assert(!cell_revise(&cell, wall_add_ns(end, 1), 5, 0));
+	ck_assert(!cell_revise(&cell, end, 7, 0));
+	ck_assert(!cell_revise(&cell, end, 4, 2));
+	ck_assert(!cell_revise(&cell, end, -1, 0));
+	ck_assert_int_eq(cell.lost, 6);
+}
+END_TEST
+
 START_TEST(an_interval_without_packets_changes_no_state)
 {
 	feed(0, 20, 20, 0);
@@ -295,6 +392,10 @@ suite(void)
 	tcase_add_test(t, thin_intervals_between_good_ones_are_forgotten);
 	tcase_add_test(t, what_cannot_be_sent_is_bad);
 	tcase_add_test(t, host_limited_results_never_turn_a_cell);
+	tcase_add_test(t, neither_does_the_destinations_host);
+	tcase_add_test(t, a_closed_run_is_crit_until_two_good_intervals);
+	tcase_add_test(t, short_thin_backward_and_old_runs_change_nothing);
+	tcase_add_test(t, a_revision_corrects_the_counts_of_the_newest_result);
 	tcase_add_test(t, an_interval_without_packets_changes_no_state);
 	tcase_add_test(t, older_results_change_nothing);
 	tcase_add_test(t, a_hole_ends_the_row);

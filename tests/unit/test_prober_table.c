@@ -107,7 +107,7 @@ END_TEST
 START_TEST(a_stamp_is_never_taken_for_a_newcomers)
 {
 	static struct prober p;
-	uint64_t who[NODES + 1];
+	uint64_t who[NODES + 1] = {0};
 	struct probe *gone = NULL;
 
 	open_bare(&p, 1);

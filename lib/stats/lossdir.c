@@ -1,9 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include "lib/stats/lossdir.h"
-
-/* A foreign reflector that jumps further forgot the session, and did not
- * merely answer copies. */
-#define COUNT_JUMP_MAX 4096
+#include "lib/stats/lossdir_priv.h"
 
 static void
 tally_book(struct tally *t, enum loss_dir dir, bool add)
@@ -40,8 +36,9 @@ tally_move(struct tally *t, enum loss_dir from, enum loss_dir to)
 }
 
 /* Moves a lost packet from one direction to another. */
-static void
-rebook(struct lossbook *b, struct pkt *p, enum loss_dir from, enum loss_dir to)
+void
+lossdir_move(struct lossbook *b, struct pkt *p, enum loss_dir from,
+             enum loss_dir to)
 {
 	struct tally *t = tally_of(b, p);
 
@@ -53,13 +50,13 @@ rebook(struct lossbook *b, struct pkt *p, enum loss_dir from, enum loss_dir to)
 		tally_move(b->run, from, to);
 }
 
-static void
-set_dir(struct lossbook *b, struct pkt *p, enum loss_dir dir)
+void
+lossdir_set(struct lossbook *b, struct pkt *p, enum loss_dir dir)
 {
 	if (p->dir == dir || p->dir == DIR_BWD || p->dir == DIR_GROUP)
 		return;
 	if (p->state == PKT_LOST)
-		rebook(b, p, (enum loss_dir)p->dir, dir);
+		lossdir_move(b, p, (enum loss_dir)p->dir, dir);
 	p->dir = (uint8_t)dir;
 }
 
@@ -146,8 +143,8 @@ lossdir_evict(const struct lossdir *d, struct lossbook *b, struct pkt *p)
 		b->run->evicted++;
 }
 
-static void
-forget_evicted(struct lossbook *b)
+void
+lossdir_forget_evicted(struct lossbook *b)
 {
 	for (struct book *k = b->books->head; k; k = k->next)
 		k->flow[b->flow].t.evicted = 0;
@@ -161,7 +158,7 @@ lossdir_forget(struct lossdir *d, struct lossbook *b)
 	if (!d->valid && !d->counted)
 		return;
 	d->valid = d->counted = false;
-	forget_evicted(b);
+	lossdir_forget_evicted(b);
 }
 
 /* What each bit says. Clear ones count only from the floor up, and only in
@@ -181,9 +178,9 @@ learn_bits(struct lossdir *d, struct lossbook *b,
 		if (!p || p->state == PKT_RECEIVED)
 			continue;
 		if (r->bitmap >> i & 1)
-			set_dir(b, p, DIR_BWD);
+			lossdir_set(b, p, DIR_BWD);
 		else if (latest && seq_diff(seq, d->floor) > 0)
-			set_dir(b, p, DIR_FWD);
+			lossdir_set(b, p, DIR_FWD);
 	}
 }
 
@@ -216,7 +213,7 @@ decide_all(struct lossbook *b, uint32_t after, uint32_t until,
 		if (!p)
 			break; /* all older ones have left too */
 		if (p->state != PKT_RECEIVED)
-			set_dir(b, p, dir);
+			lossdir_set(b, p, dir);
 	}
 }
 
@@ -284,9 +281,9 @@ decide_some(struct lossbook *b, uint32_t after, uint32_t until, uint32_t n,
 	}
 }
 
-static void
-decide_gap(struct lossbook *b, uint32_t after, uint32_t until, uint32_t n,
-           uint32_t arrived)
+void
+lossdir_decide(struct lossbook *b, uint32_t after, uint32_t until, uint32_t n,
+               uint32_t arrived)
 {
 	if (n == 0)
 		return;
@@ -309,13 +306,13 @@ learn_gap(struct lossdir *d, struct lossbook *b, const struct lossdir_report *r)
 	 * tell gap from bitmap among the packets that have left it. */
 	if (seq_diff(until + 1, seqwin_first(b->win)) < 0)
 		return;
-	decide_gap(b, after, until, until - after,
-	           r->distinct - d->distinct - in_bitmap);
+	lossdir_decide(b, after, until, until - after,
+	               r->distinct - d->distinct - in_bitmap);
 }
 
 /* Books whose packets lie on both sides of the restart say so. */
-static void
-mark_restart(struct lossbook *b, uint32_t before, uint32_t after)
+void
+lossdir_mark_restart(struct lossbook *b, uint32_t before, uint32_t after)
 {
 	const struct pkt *p = seqwin_find(b->win, before);
 	const struct pkt *q = seqwin_find(b->win, after);
@@ -338,13 +335,13 @@ start_anew(struct lossdir *d, struct lossbook *b,
            const struct lossdir_report *r)
 {
 	if (d->valid) {
-		mark_restart(b, d->highest, r->highest);
+		lossdir_mark_restart(b, d->highest, r->highest);
 		if (d->instance_id != r->instance_id) {
 			d->has_old = true;
 			d->old_instance_id = d->instance_id;
 		}
 	}
-	forget_evicted(b);
+	lossdir_forget_evicted(b);
 	d->lives++;
 	d->valid = true;
 	d->instance_id = r->instance_id;
@@ -382,90 +379,8 @@ lossdir_learn(struct lossdir *d, struct lossbook *b,
 	learn_bits(d, b, r, true);
 	if (same && ahead > LOSSDIR_BITS && r->distinct > d->distinct) {
 		learn_gap(d, b, r);
-		forget_evicted(b);
+		lossdir_forget_evicted(b);
 	}
 	d->highest = r->highest;
 	d->distinct = r->distinct;
-}
-
-/* How many packets of the gap (after, until] were not answered. */
-static uint32_t
-unanswered(const struct seqwin *w, uint32_t after, uint32_t until)
-{
-	uint32_t n = until - after;
-
-	for (uint32_t seq = until; seq != after; seq--) {
-		const struct pkt *p = seqwin_find(w, seq);
-
-		if (!p)
-			break;
-		n -= p->state == PKT_RECEIVED;
-	}
-	return n;
-}
-
-/* The gap's packets may not have timed out yet, and only numbers are known:
- * they are dealt out in order, which is right for the book as a whole. */
-static void
-deal_out(struct lossbook *b, uint32_t after, uint32_t until, uint32_t arrived)
-{
-	const struct pkt *first = NULL;
-
-	for (uint32_t seq = after + 1; seq != until + 1; seq++) {
-		const struct pkt *p = seqwin_find(b->win, seq);
-
-		if (p && p->state == PKT_RECEIVED)
-			continue;
-		if (!p || p->dir != DIR_UNDET ||
-		    (first && p->book != first->book))
-			return;
-		first = p;
-	}
-	for (uint32_t seq = after + 1; seq != until + 1; seq++) {
-		struct pkt *p = seqwin_find(b->win, seq);
-
-		if (p->state == PKT_RECEIVED)
-			continue;
-		set_dir(b, p, arrived ? DIR_BWD : DIR_FWD);
-		p->by_number = true;
-		arrived -= arrived > 0;
-	}
-}
-
-static void
-count_gap(struct lossdir *d, struct lossbook *b, uint32_t seq, uint32_t missing)
-{
-	const uint32_t n = unanswered(b->win, d->seq, seq - 1);
-	const uint32_t answered = seq - 1 - d->seq - n;
-
-	/* With copies in between there are more replies than packets: then
-	 * nobody can tell. */
-	if (n == 0 || missing < answered || missing - answered > n)
-		return;
-	if (missing == answered || missing - answered == n)
-		decide_gap(b, d->seq, seq - 1, n, missing - answered);
-	else
-		deal_out(b, d->seq, seq - 1, missing - answered);
-}
-
-void
-lossdir_count(struct lossdir *d, struct lossbook *b, uint32_t seq,
-              uint32_t rseq)
-{
-	const int32_t ds = seq_diff(seq, d->seq), dr = seq_diff(rseq, d->rseq);
-
-	if (!d->counted || (ds > 0 && (dr <= 0 || dr - ds > COUNT_JUMP_MAX))) {
-		if (d->counted)
-			mark_restart(b, d->seq, seq);
-		forget_evicted(b);
-		d->lives++;
-		d->counted = true;
-	} else if (ds <= 0) {
-		return; /* overtaken: the gap it lies in is decided */
-	} else {
-		count_gap(d, b, seq, (uint32_t)dr - 1);
-		forget_evicted(b);
-	}
-	d->seq = seq;
-	d->rseq = rseq;
 }

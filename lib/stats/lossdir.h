@@ -22,7 +22,10 @@
  *
  * Of a foreign reflector that was proved to count for itself only its sequence
  * numbers speak: between two replies that came in order, the replies missing
- * in between are the packets of that gap that it received (rule 7).
+ * in between are the packets of that gap that it received (rule 7). Numbers
+ * that came with copies and with overtaken packets are not missing, and one
+ * that comes later takes the claim back. A copy whose answer is lost too
+ * cannot be told from a packet.
  *
  * Facts are booked where the packet's book is, whether its interval is still
  * open or was shipped already, and in the loss run that goes on.
@@ -83,6 +86,8 @@ void lossdir_learn(struct lossdir *d, struct lossbook *b,
  * first time. */
 void lossdir_count(struct lossdir *d, struct lossbook *b, uint32_t seq,
                    uint32_t rseq);
+/* It answered a copy of a packet that had been answered before. */
+void lossdir_count_copy(struct lossdir *d, struct lossbook *b, uint32_t rseq);
 /* The reflector answers without state: what was known is void. */
 void lossdir_forget(struct lossdir *d, struct lossbook *b);
 /* Is it of the life of the reflector before this one? */

@@ -143,6 +143,8 @@ count_copy_direction(struct session *s, struct flow *f, struct pkt *p,
 	}
 	p->rseq_copy = r->reflector_seq;
 	(void)arrive_back(f, r);
+	if (s->counting && !r->has_bitmap)
+		lossdir_count_copy(&f->dir, &f->book, r->reflector_seq);
 	if (tells && !r->duplicate && p->state == PKT_RECEIVED)
 		book_fwd_order(f, p, r); /* the copy's answer came first */
 	if (iv && s->counting && !r->has_bitmap)

@@ -383,4 +383,7 @@ lossdir_learn(struct lossdir *d, struct lossbook *b,
 	}
 	d->highest = r->highest;
 	d->distinct = r->distinct;
+	/* no older bits will come, and numbers go round */
+	if (d->highest - d->floor > LOSSDIR_BITS)
+		d->floor = d->highest - LOSSDIR_BITS;
 }

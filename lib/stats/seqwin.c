@@ -65,6 +65,8 @@ seqwin_push(struct seqwin *w)
 		w->tail = seqwin_first(w);
 	if (seq_diff(w->low, seqwin_first(w)) < 0)
 		w->low = seqwin_first(w);
+	if (w->any && seq_diff(w->high, seqwin_first(w)) < 0)
+		w->any = false; /* before it comes round */
 	return p;
 }
 

@@ -64,7 +64,8 @@ struct seqwin {
 	uint64_t sent; /* in all */
 	uint32_t tail; /* all before it are decided by time */
 	uint32_t low;  /* before it, no loss waits for its direction */
-	uint32_t high; /* highest that was answered; valid when any */
+	uint32_t high; /* highest that was answered; valid when any, which
+	                * ends when it leaves the ring */
 	bool any;
 };
 

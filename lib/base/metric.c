@@ -122,7 +122,7 @@ static const struct metric_info table[METRIC_N] = {
     DETAIL_COUNT(METRIC_RTT_UNKNOWN, "rtt_unknown", "RFC 2681", "never",
                  "received, but the reflector's residence is impossible"),
     DETAIL_DUR(METRIC_RAW_RTT_MEAN, "raw_rtt_mean", "RFC 2681",
-               "rtt_unknown is 0",
+               "rtt_unknown is 0, or T4 is before T1",
                "mean T4 - T1 of those, reflector time included"),
     DETAIL_COUNT(METRIC_REORDERED, "reordered", "RFC 4737 3.3", "never",
                  "replies that arrived after one of a later packet"),

@@ -7,11 +7,26 @@
  */
 #include "lib/stats/session_priv.h"
 
+bool
+delay_by_nic(const struct pkt *p, struct mono t4, int64_t t4_nic_ns)
+{
+	const int64_t raw = delay_ns(t4.ns, p->t1.mono.ns);
+	int64_t nic;
+
+	if (p->t1_nic_ns == NS_UNKNOWN || t4_nic_ns == NS_UNKNOWN)
+		return false;
+	nic = delay_ns(t4_nic_ns, p->t1_nic_ns);
+	/* its stamps lie within the system's, and its clock may be off by
+	 * 1,000 ppm; more, and somebody set it meanwhile */
+	return nic != NS_UNKNOWN && raw != NS_UNKNOWN && nic >= 0 &&
+	       nic <= raw + raw / 1000 + NS_PER_US;
+}
+
 int64_t
 delay_raw_ns(const struct pkt *p, struct mono t4, int64_t t4_nic_ns)
 {
 	/* both stamps of one NIC's clock are better than the system's */
-	if (p->t1_nic_ns != NS_UNKNOWN && t4_nic_ns != NS_UNKNOWN)
+	if (delay_by_nic(p, t4, t4_nic_ns))
 		return delay_ns(t4_nic_ns, p->t1_nic_ns);
 	return delay_ns(t4.ns, p->t1.mono.ns);
 }
@@ -101,9 +116,10 @@ book_delays(struct session *s, unsigned flow, struct pkt *p,
 		samples_add(&iv->rtts, m->rtt_ns);
 		if (x)
 			delay_acc_add(&x->rtt, m->rtt_ns);
-	} else if (m->raw_rtt_ns != NS_UNKNOWN) {
+	} else {
 		iv->rtt_unknown++;
-		delay_acc_add(&iv->raw_rtt, m->raw_rtt_ns);
+		if (m->raw_rtt_ns != NS_UNKNOWN)
+			delay_acc_add(&iv->raw_rtt, m->raw_rtt_ns);
 	}
 	if (m->fwd_ns != NS_UNKNOWN) {
 		way_add(&iv->fwd, s->conf.detail, m->fwd_ns);

@@ -114,7 +114,9 @@ void step_watch(struct session *s, struct clock_pair at);
 void flows_cut(struct session *s);
 
 /* session_delay.c */
-/* T4 - T1, NS_UNKNOWN when absurd. */
+/* Are both stamps of the NIC's clock there, and can they be true? */
+bool delay_by_nic(const struct pkt *p, struct mono t4, int64_t t4_nic_ns);
+/* T4 - T1 by the best stamps; NS_UNKNOWN when absurd. */
 int64_t delay_raw_ns(const struct pkt *p, struct mono t4, int64_t t4_nic_ns);
 /* By the stamps that p has now. */
 struct sample delay_sample(const struct pkt *p, struct mono t4,

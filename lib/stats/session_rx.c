@@ -204,7 +204,7 @@ book_stamps(struct interval *iv, const struct pkt *p,
 	iv->stamps |= p->t1_kernel ? STAMPS_T1_KERNEL : STAMPS_T1_USER;
 	iv->stamps |= r->t4_is_kernel ? STAMPS_T4_KERNEL : STAMPS_T4_USER;
 	iv->stamps |= r->t2_is_kernel ? STAMPS_T2_KERNEL : STAMPS_T2_USER;
-	if (p->t1_nic_ns != NS_UNKNOWN && r->t4_nic_ns != NS_UNKNOWN)
+	if (delay_by_nic(p, r->t4.mono, r->t4_nic_ns))
 		iv->stamps |= STAMPS_T1_NIC;
 	iv->t1_user += !p->t1_kernel;
 	iv->t4_user += !r->t4_is_kernel;

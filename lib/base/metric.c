@@ -8,6 +8,9 @@
 #define NO_PAIR "no two consecutive packets both arrived"
 #define NO_DIR "the reflector keeps no state, or never answered"
 
+#define NO_VOICE                                                  \
+	"not a voice class, nothing was received, or losses are " \
+	"undetermined"
 #define NO_DETAIL "nothing was received, or the class keeps no details"
 
 #define COUNT(id, name, rfc, null, help)                         \
@@ -92,7 +95,7 @@ static const struct metric_info table[METRIC_N] = {
                          METRIC_SMALL, METRIC_ROW, 0, "RFC 5357 4.2.1", NO_RX,
                          "255 less the TTL of the reply (last)"},
     DUR(METRIC_CLOCK_ERR, "clock_err", "RFC 4656 4.1.2",
-        "either clock is unsynchronised",
+        "nothing was received, or either clock is unsynchronised",
         "bound of the one-way error: both Error Estimates added (largest)"),
     COUNT(METRIC_LOCAL_DROPS, "local_drops", "-", "never",
           "packets our own socket dropped (SO_RXQ_OVFL) in this interval"),
@@ -190,17 +193,13 @@ static const struct metric_info table[METRIC_N] = {
                  "samples whose true T3 was never told"),
     DETAIL_COUNT(METRIC_LATE_DST_HOST, "late_dst_host", "-", "never",
                  "late only because the reflector held them"),
-    DETAIL_MILLI(METRIC_FWD_R, "fwd_r", "ITU-T G.107",
-                 "the class is not marked as voice",
+    DETAIL_MILLI(METRIC_FWD_R, "fwd_r", "ITU-T G.107", NO_VOICE,
                  "R, source to destination"),
-    DETAIL_MILLI(METRIC_BWD_R, "bwd_r", "ITU-T G.107",
-                 "the class is not marked as voice",
+    DETAIL_MILLI(METRIC_BWD_R, "bwd_r", "ITU-T G.107", NO_VOICE,
                  "R, destination to source"),
-    DETAIL_MILLI(METRIC_FWD_MOS, "fwd_mos", "ITU-T G.107",
-                 "the class is not marked as voice",
+    DETAIL_MILLI(METRIC_FWD_MOS, "fwd_mos", "ITU-T G.107", NO_VOICE,
                  "voice quality, source to destination"),
-    DETAIL_MILLI(METRIC_BWD_MOS, "bwd_mos", "ITU-T G.107",
-                 "the class is not marked as voice",
+    DETAIL_MILLI(METRIC_BWD_MOS, "bwd_mos", "ITU-T G.107", NO_VOICE,
                  "voice quality, destination to source"),
 };
 static_assert(sizeof(table) / sizeof(table[0]) == METRIC_N, "one row each");

@@ -56,7 +56,8 @@ class Demo:
     def ctrl_c(self):
         os.killpg(self.proc.pid, signal.SIGINT)
 
-    def wait(self, timeout=30):
+    def wait(self, timeout=90):
+        """Its exit status; the time is a guard against hanging."""
         return self.proc.wait(timeout * meshlib.SLOW)
 
 

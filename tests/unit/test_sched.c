@@ -20,7 +20,7 @@ START_TEST(the_earliest_is_on_top_whatever_moves_or_leaves)
 	rng_seed(&r, seed);
 	for (unsigned step = 0; step < 20000; step++) {
 		const size_t i = rng_u64(&r) % N;
-		size_t n = 0;
+		size_t n = 0, lost = 0;
 		int64_t min = INT64_MAX;
 
 		if (in[i] && rng_u64(&r) % 3 == 0) {
@@ -39,9 +39,11 @@ START_TEST(the_earliest_is_on_top_whatever_moves_or_leaves)
 				continue;
 			n++;
 			min = probe[k].due.ns < min ? probe[k].due.ns : min;
-			ck_assert_ptr_eq(h.v[probe[k].heap_at].probe,
-			                 &probe[k]);
+			/* an assert of Check is a system call */
+			lost += h.v[probe[k].heap_at].probe != &probe[k] ||
+			        h.v[probe[k].heap_at].due.ns != probe[k].due.ns;
 		}
+		ck_assert_uint_eq(lost, 0);
 		ck_assert_uint_eq(h.n, n);
 		if (n)
 			ck_assert_int_eq(sched_top(&h)->due.ns, min);

@@ -189,8 +189,8 @@ main(int argc, char **argv)
 	(void)setlocale(LC_CTYPE, "C.UTF-8");
 	(void)signal(SIGPIPE, SIG_IGN);
 	if (!clock_test_init())
-		die("TWMESH_TEST_CLOCK_OFFSET: expected seconds, found '%s'",
-		    getenv("TWMESH_TEST_CLOCK_OFFSET"));
+		die("TWMESH_TEST_CLOCK_OFFSET, TWMESH_TEST_CLOCK_ERROR: "
+		    "expected seconds, found something else");
 	rc = run(argc - 1, argv + 1);
 	/* a full disk, or a reader that went away, is not success */
 	if ((fflush(stdout) != 0 || ferror(stdout)) && errno != EPIPE)

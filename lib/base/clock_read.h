@@ -7,7 +7,8 @@
  * comes from the environment (TWMESH_TEST_CLOCK_OFFSET, seconds with fraction,
  * signed) or, for steps while running, from a file named by
  * TWMESH_TEST_CLOCK_FILE that holds such a number and is looked at by
- * clock_test_poll().
+ * clock_test_poll(). TWMESH_TEST_CLOCK_ERROR (seconds) stands in for the kernel
+ * where its clock is not disciplined: the claim to be right within that.
  */
 #ifndef TWMESH_BASE_CLOCK_READ_H
 #define TWMESH_BASE_CLOCK_READ_H
@@ -32,8 +33,8 @@ struct wall clock_wall_from_kernel(struct timespec ts);
  */
 struct clock_quality clock_quality_read(int64_t floor_ns);
 
-/* Test hook: read the environment. Returns false if an offset is set but is
- * not a number; then nothing changes. */
+/* Test hook: read the environment. Returns false if something is set but is
+ * not a number, or a negative error; then nothing changes. */
 bool clock_test_init(void);
 /* Test hook: look at TWMESH_TEST_CLOCK_FILE again. Cheap when unset. */
 void clock_test_poll(void);

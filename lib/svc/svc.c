@@ -229,8 +229,8 @@ svc_start(int argc, char **argv, const char *program,
 	parse_options(argc, argv, &l, program, table, opts, config_default);
 	log_init(program, l.level);
 	if (!clock_test_init())
-		die("TWMESH_TEST_CLOCK_OFFSET: expected seconds, found '%s'",
-		    getenv("TWMESH_TEST_CLOCK_OFFSET"));
+		die("TWMESH_TEST_CLOCK_OFFSET, TWMESH_TEST_CLOCK_ERROR: "
+		    "expected seconds, found something else");
 	clock_test_poll();
 	if (!l.path && access(config_default, F_OK) == 0)
 		l.path = config_default;

@@ -120,6 +120,27 @@ START_TEST(test_offset_refuses)
 }
 END_TEST
 
+START_TEST(a_claim_stands_in_for_the_kernels)
+{
+	static const char *const bad[] = {"", "x", "-0.001", "nan"};
+	struct clock_quality q;
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		ck_assert_int_eq(setenv("TWMESH_TEST_CLOCK_ERROR", bad[i], 1),
+		                 0);
+		ck_assert_msg(!clock_test_init(), "%s", bad[i]);
+	}
+	ck_assert_int_eq(setenv("TWMESH_TEST_CLOCK_ERROR", "0.002", 1), 0);
+	ck_assert(clock_test_init());
+	q = clock_quality_read(100 * NS_PER_US);
+	ck_assert(q.synchronised);
+	ck_assert_int_eq(q.max_error_ns, 2 * NS_PER_MS);
+	q = clock_quality_read(5 * NS_PER_MS); /* the floor holds */
+	ck_assert_int_eq(q.max_error_ns, 5 * NS_PER_MS);
+	ck_assert_int_eq(clock_test_offset_ns(), 0);
+}
+END_TEST
+
 static void
 write_file(const char *path, const char *text)
 {
@@ -235,6 +256,7 @@ main(void)
 	tcase_add_test(t, test_pair_on_a_busy_host);
 	tcase_add_test(t, test_offset_hook);
 	tcase_add_test(t, test_offset_refuses);
+	tcase_add_test(t, a_claim_stands_in_for_the_kernels);
 	tcase_add_test(t, test_offset_file);
 	tcase_add_test(t, test_format);
 	tcase_add_test(t, test_quality);

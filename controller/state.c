@@ -13,7 +13,8 @@
 const enum metric cell_metrics[] = {
     METRIC_SENT,     METRIC_SEND_FAILED, METRIC_LOST_FWD,  METRIC_LOST_UNDET,
     METRIC_FWD_MEAN, METRIC_FWD_IPDV,    METRIC_RTT_MEAN,  METRIC_RTT_P99,
-    METRIC_FWD_HOPS, METRIC_FLAGS,       METRIC_CLOCK_ERR,
+    METRIC_FWD_HOPS, METRIC_FLAGS,       METRIC_CLOCK_ERR, METRIC_LOST_BWD,
+    METRIC_BWD_MEAN, METRIC_BWD_IPDV,    METRIC_FWD_MIN,   METRIC_BWD_MIN,
 };
 const size_t cell_metrics_n = sizeof(cell_metrics) / sizeof(cell_metrics[0]);
 
@@ -40,6 +41,10 @@ cell_reset(struct cell *c, int32_t generation)
 	    .rtt_ms = NAN,
 	    .rtt_p99_ms = NAN,
 	    .clock_err_ms = NAN,
+	    .back_delay_ms = NAN,
+	    .back_jitter_ms = NAN,
+	    .fwd_min_ms = NAN,
+	    .bwd_min_ms = NAN,
 	};
 }
 
@@ -205,6 +210,13 @@ take_numbers(struct cell *c, const struct cell_input *in, int64_t sent,
 	c->rtt_ms = ms_of(in, METRIC_RTT_MEAN);
 	c->rtt_p99_ms = ms_of(in, METRIC_RTT_P99);
 	c->clock_err_ms = ms_of(in, METRIC_CLOCK_ERR);
+	c->lost_bwd = (int32_t)count_of(in, METRIC_LOST_BWD);
+	if (c->lost_bwd > c->sent - c->lost)
+		c->lost_bwd = c->sent - c->lost;
+	c->back_delay_ms = ms_of(in, METRIC_BWD_MEAN);
+	c->back_jitter_ms = ms_of(in, METRIC_BWD_IPDV);
+	c->fwd_min_ms = ms_of(in, METRIC_FWD_MIN);
+	c->bwd_min_ms = ms_of(in, METRIC_BWD_MIN);
 }
 
 bool
@@ -268,15 +280,17 @@ cell_apply_run(struct cell *c, const struct cell_run *r)
 }
 
 bool
-cell_revise(struct cell *c, struct wall end, int64_t lost_fwd,
+cell_revise(struct cell *c, struct wall end, int64_t lost_fwd, int64_t lost_bwd,
             int64_t lost_undet)
 {
 	const int64_t lost = lost_fwd + lost_undet;
 
 	if (c->measured.ns != end.ns || lost_fwd < 0 || lost_undet < 0 ||
-	    lost > c->lost || lost_undet > c->lost_undet)
+	    lost > c->lost || lost_undet > c->lost_undet || lost_bwd < 0 ||
+	    lost_bwd > c->sent - lost)
 		return false;
 	c->lost = (int32_t)lost;
+	c->lost_bwd = (int32_t)lost_bwd;
 	c->lost_undet = (int32_t)lost_undet;
 	return true;
 }

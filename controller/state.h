@@ -58,9 +58,15 @@ struct cell {
 	int32_t thin_lost, thin_sent;
 	int32_t sent, lost,
 	    lost_undet; /* lost: upper bound of this direction */
+	/* The other half of the same session: it is the second witness of the
+	 * direction dst -> src, whose packets are those that arrived at dst
+	 * (sent less what was lost on the way there). */
+	int32_t lost_bwd; /* for certain; at most lost_undet more */
 	int32_t epoch;
 	float delay_ms, jitter_ms, rtt_ms, rtt_p99_ms, clock_err_ms;
-	char *why; /* owned; NULL: nothing to say */
+	float back_delay_ms, back_jitter_ms;
+	float fwd_min_ms, bwd_min_ms; /* for the clock audit */
+	char *why;                    /* owned; NULL: nothing to say */
 };
 
 struct cell_input {
@@ -100,6 +106,6 @@ bool cell_apply_run(struct cell *c, const struct cell_run *r);
  * stands: what was judged bad by its upper bound takes its two intervals. False
  * when the cell holds another result. */
 bool cell_revise(struct cell *c, struct wall end, int64_t lost_fwd,
-                 int64_t lost_undet);
+                 int64_t lost_bwd, int64_t lost_undet);
 
 #endif

@@ -53,10 +53,15 @@ enum col {
 	COL_RTT,
 	COL_RTT_P99,
 	COL_CLOCK_ERR,
+	COL_BACK_DELAY,
+	COL_BACK_JITTER,
+	COL_FWD_MIN,
+	COL_BWD_MIN,
 	COL_LOST,   /* from here WIDTH_LOST */
 	COL_BEHIND, /* from here WIDTH_BEHIND */
 	COL_SENT,   /* from here WIDTH_COUNTS */
 	COL_LOST_UNDET,
+	COL_LOST_BWD,
 	COL_GENERATION, /* from here WIDTH_ALL */
 	COL_SINCE,
 	COL_STATE,
@@ -90,10 +95,15 @@ static const struct {
     [COL_RTT] = {"rtt_ms", PG_OID_FLOAT4},
     [COL_RTT_P99] = {"rtt_p99_ms", PG_OID_FLOAT4},
     [COL_CLOCK_ERR] = {"clock_err_ms", PG_OID_FLOAT4},
+    [COL_BACK_DELAY] = {"back_delay_ms", PG_OID_FLOAT4},
+    [COL_BACK_JITTER] = {"back_jitter_ms", PG_OID_FLOAT4},
+    [COL_FWD_MIN] = {"fwd_min_ms", PG_OID_FLOAT4},
+    [COL_BWD_MIN] = {"bwd_min_ms", PG_OID_FLOAT4},
     [COL_LOST] = {"lost", PG_OID_INT4},
     [COL_BEHIND] = {"behind_us", PG_OID_INT8},
     [COL_SENT] = {"sent", PG_OID_INT4},
     [COL_LOST_UNDET] = {"lost_undet", PG_OID_INT4},
+    [COL_LOST_BWD] = {"lost_bwd", PG_OID_INT4},
     [COL_GENERATION] = {"generation", PG_OID_INT4},
     [COL_SINCE] = {"state_since", PG_OID_TIMESTAMPTZ},
     [COL_STATE] = {"state", PG_OID_INT2},
@@ -259,6 +269,7 @@ read_cell_ints(struct cell *c, struct pgarray a[COL_N])
 	c->sent = (int32_t)pgarray_next_i64(&a[COL_SENT], 0);
 	c->lost = (int32_t)pgarray_next_i64(&a[COL_LOST], 0);
 	c->lost_undet = (int32_t)pgarray_next_i64(&a[COL_LOST_UNDET], 0);
+	c->lost_bwd = (int32_t)pgarray_next_i64(&a[COL_LOST_BWD], 0);
 	c->epoch = (int32_t)pgarray_next_i64(&a[COL_EPOCH], 0);
 }
 
@@ -274,6 +285,10 @@ read_cell(struct cell *c, struct pgarray a[COL_N])
 	c->rtt_ms = pgarray_next_f4(&a[COL_RTT], NAN);
 	c->rtt_p99_ms = pgarray_next_f4(&a[COL_RTT_P99], NAN);
 	c->clock_err_ms = pgarray_next_f4(&a[COL_CLOCK_ERR], NAN);
+	c->back_delay_ms = pgarray_next_f4(&a[COL_BACK_DELAY], NAN);
+	c->back_jitter_ms = pgarray_next_f4(&a[COL_BACK_JITTER], NAN);
+	c->fwd_min_ms = pgarray_next_f4(&a[COL_FWD_MIN], NAN);
+	c->bwd_min_ms = pgarray_next_f4(&a[COL_BWD_MIN], NAN);
 	if (pgarray_next(&a[COL_WHY], &p, &n) && p)
 		c->why = strndup((const char *)p, n);
 }
@@ -388,7 +403,8 @@ width_of(const struct cell *a, const struct cell *b)
 	    a->thin_sent != b->thin_sent || a->epoch != b->epoch || a->why ||
 	    b->why)
 		return WIDTH_ALL;
-	if (a->sent != b->sent || a->lost_undet != b->lost_undet)
+	if (a->sent != b->sent || a->lost_undet != b->lost_undet ||
+	    a->lost_bwd != b->lost_bwd)
 		return WIDTH_COUNTS;
 	if (a->lost != b->lost)
 		return WIDTH_LOST;
@@ -465,11 +481,11 @@ state_row_run(struct state_db *s, struct state_row *r, int32_t slot,
 void
 state_row_revise(struct state_db *s, struct state_row *r, int32_t slot,
                  int32_t generation, struct wall end, int64_t lost_fwd,
-                 int64_t lost_undet)
+                 int64_t lost_bwd, int64_t lost_undet)
 {
 	struct cell *c = cell_of(r, slot, generation);
 
-	if (!c || !cell_revise(c, end, lost_fwd, lost_undet))
+	if (!c || !cell_revise(c, end, lost_fwd, lost_bwd, lost_undet))
 		return;
 	state_row_changed(s, r);
 	widen(r, WIDTH_COUNTS);
@@ -517,6 +533,8 @@ put_column(struct pgbuf *b, const struct state_row *r, enum col col)
 		break;
 	case COL_LOST_UNDET:
 		PUT_ALL(pgbuf_i4(b, c->lost_undet));
+	case COL_LOST_BWD:
+		PUT_ALL(pgbuf_i4(b, c->lost_bwd));
 	case COL_SINCE:
 		PUT_ALL(put_wall(b, c->since));
 	case COL_STATE:
@@ -547,6 +565,14 @@ put_column(struct pgbuf *b, const struct state_row *r, enum col col)
 		PUT_ALL(put_f4(b, c->rtt_p99_ms));
 	case COL_CLOCK_ERR:
 		PUT_ALL(put_f4(b, c->clock_err_ms));
+	case COL_BACK_DELAY:
+		PUT_ALL(put_f4(b, c->back_delay_ms));
+	case COL_BACK_JITTER:
+		PUT_ALL(put_f4(b, c->back_jitter_ms));
+	case COL_FWD_MIN:
+		PUT_ALL(put_f4(b, c->fwd_min_ms));
+	case COL_BWD_MIN:
+		PUT_ALL(put_f4(b, c->bwd_min_ms));
 	case COL_WHY:
 		PUT_ALL(c->why ? pgbuf_bytes(b, c->why, strlen(c->why))
 		               : pgbuf_null(b));

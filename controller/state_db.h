@@ -41,7 +41,7 @@ void state_row_run(struct state_db *s, struct state_row *r, int32_t slot,
                    int32_t generation, const struct cell_run *run);
 void state_row_revise(struct state_db *s, struct state_row *r, int32_t slot,
                       int32_t generation, struct wall end, int64_t lost_fwd,
-                      int64_t lost_undet);
+                      int64_t lost_bwd, int64_t lost_undet);
 
 enum state_db_result { STATE_DB_OK, STATE_DB_CONFLICT, STATE_DB_FAILED };
 /* Writes all changed rows, sorted (against deadlock). CONFLICT: another writer

@@ -151,7 +151,7 @@ apply_revision(struct writer *w, uint32_t src, const struct revision *v,
 	if (row && c && dst)
 		state_row_revise(w->state, row, dst->slot, dst->generation,
 		                 wall_add_ns(v->start, c->interval_ns),
-		                 v->lost_fwd, v->lost_undet);
+		                 v->lost_fwd, v->lost_bwd, v->lost_undet);
 }
 
 bool

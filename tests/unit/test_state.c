@@ -274,20 +274,45 @@ START_TEST(short_thin_backward_and_old_runs_change_nothing)
 }
 END_TEST
 
+START_TEST(the_way_back_is_kept_for_the_other_end)
+{
+	struct cell_input in = input(0, 100, 2, 3);
+
+	in.v[METRIC_LOST_BWD] = 4;
+	in.v[METRIC_BWD_MEAN] = 7 * NS_PER_MS;
+	in.v[METRIC_BWD_IPDV] = NS_PER_MS / 2;
+	in.v[METRIC_FWD_MIN] = -3 * NS_PER_MS;
+	in.v[METRIC_BWD_MIN] = 6 * NS_PER_MS;
+	ck_assert(cell_apply(&cell, &in));
+	ck_assert_int_eq(cell.lost_bwd, 4);
+	ck_assert_double_eq((double)cell.back_delay_ms, 7);
+	ck_assert_double_eq((double)cell.back_jitter_ms, 0.5);
+	ck_assert_double_eq((double)cell.fwd_min_ms, -3);
+	ck_assert_double_eq((double)cell.bwd_min_ms, 6);
+	/* never more than can have got there, and NULL stays unknown */
+	in = input(1, 100, 20, 70);
+	in.v[METRIC_LOST_BWD] = 50;
+	ck_assert(cell_apply(&cell, &in));
+	ck_assert_int_eq(cell.lost_bwd, 10);
+	ck_assert(isnan(cell.back_delay_ms) && isnan(cell.fwd_min_ms));
+}
+END_TEST
+
 START_TEST(a_revision_corrects_the_counts_of_the_newest_result)
 {
 	const struct wall end = {T0_NS + LEN_NS};
 
 	feed(0, 100, 2, 8);
 	ck_assert_int_eq(cell.lost, 10);
-	ck_assert(cell_revise(&cell, end, 5, 1));
+	ck_assert(cell_revise(&cell, end, 5, 4, 1));
 	ck_assert_int_eq(cell.lost, 6);
 	ck_assert_int_eq(cell.lost_undet, 1);
+	ck_assert_int_eq(cell.lost_bwd, 4);
 	/* not another result, and never more than was lost */
-	ck_assert(!cell_revise(&cell, wall_add_ns(end, 1), 5, 0));
-	ck_assert(!cell_revise(&cell, end, 7, 0));
-	ck_assert(!cell_revise(&cell, end, 4, 2));
-	ck_assert(!cell_revise(&cell, end, -1, 0));
+	ck_assert(!cell_revise(&cell, wall_add_ns(end, 1), 5, 5, 0));
+	ck_assert(!cell_revise(&cell, end, 7, 3, 0));
+	ck_assert(!cell_revise(&cell, end, 4, 4, 2));
+	ck_assert(!cell_revise(&cell, end, -1, 6, 0));
 	ck_assert_int_eq(cell.lost, 6);
 }
 END_TEST
@@ -395,6 +420,7 @@ suite(void)
 	tcase_add_test(t, neither_does_the_destinations_host);
 	tcase_add_test(t, a_closed_run_is_crit_until_two_good_intervals);
 	tcase_add_test(t, short_thin_backward_and_old_runs_change_nothing);
+	tcase_add_test(t, the_way_back_is_kept_for_the_other_end);
 	tcase_add_test(t, a_revision_corrects_the_counts_of_the_newest_result);
 	tcase_add_test(t, an_interval_without_packets_changes_no_state);
 	tcase_add_test(t, older_results_change_nothing);

@@ -250,6 +250,14 @@ const struct conf_key config_table[] = {
      .max = BUS_WINDOW_MAX,
      .unit = "batches",
      .help = "unacknowledged batches a node may have under way"},
+    {.name = "reference_nodes",
+     .type = CONF_LIST,
+     .def = NULL,
+     .max = REFERENCES_MAX,
+     .check = check_name,
+     .help = "nodes whose clocks are known to be good (names): the clocks "
+             "of all others are audited against theirs; the same on "
+             "every controller of a database"},
     {.name = "class",
      .type = CONF_SECTION,
      .sub = class_table,
@@ -366,6 +374,11 @@ config_read(const struct conf *c, struct config *out, char *err,
 		    conf_str(c, "listen"));
 		return false;
 	}
+	out->reference_n = conf_list_n(c, "reference_nodes");
+	if (out->reference_n > REFERENCES_MAX)
+		out->reference_n = REFERENCES_MAX; /* not reached: checked */
+	for (size_t i = 0; i < out->reference_n; i++)
+		out->reference[i] = conf_list(c, "reference_nodes", i);
 	return read_classes(c, out, err, err_size);
 }
 

@@ -13,6 +13,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#define REFERENCES_MAX 64
+
 extern const struct conf_key config_table[];
 
 struct config {
@@ -23,6 +25,8 @@ struct config {
 	unsigned window;
 	struct roster_class class_[MSG_CLASSES_MAX];
 	size_t class_n;
+	const char *reference[REFERENCES_MAX]; /* names; borrowed as well */
+	size_t reference_n;
 	bool auto_interval; /* class_[0] has interval 0 */
 };
 

@@ -153,6 +153,8 @@ start_all(struct program *p)
 	                          .class_ = c->class_,
 	                          .class_n = c->class_n,
 	                          .auto_interval = c->auto_interval,
+	                          .reference = c->reference,
+	                          .reference_n = c->reference_n,
 	                          .to_bus = bus_inbox(p->bus),
 	                          .to_web = web_inbox(p->web)},
 	    &rc);

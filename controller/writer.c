@@ -185,6 +185,7 @@ set_up(struct writer *w, struct pgc_err *err)
 	       hosts_attach(w->hosts, w->db, err) &&
 	       hosts_read(w->hosts, w->db, err) &&
 	       state_db_attach(w->state, w->db, err) &&
+	       audit_attach(w->db, w->opts.reference_n, err) &&
 	       partitions_make(w, err) && write_metrics_once(w, err) &&
 	       roster_db_plan(w->db, &w->plan, err);
 }
@@ -215,6 +216,7 @@ try_connect(struct writer *w)
 	w->partition_at = mono_add_ns(now, PARTITION_EVERY_NS);
 	w->sweep_at = mono_add_ns(now, SWEEP_EVERY_NS);
 	w->forget_at = mono_add_ns(now, SWEEP_EVERY_NS);
+	w->audit_at = mono_add_ns(now, AUDIT_EVERY_NS);
 	/* With results waiting, only storing them proves that all is well. */
 	if (w->queue_n == 0)
 		writer_healthy(w);
@@ -306,6 +308,26 @@ keep_partitions(struct writer *w)
 	return false;
 }
 
+static bool
+audit_clocks(struct writer *w, struct pgc_err *err)
+{
+	const struct mono now = clock_mono();
+	struct audit_report r;
+	uint64_t held;
+
+	w->audit_at = mono_add_ns(now, AUDIT_EVERY_NS);
+	/* the age with some slack, so that jitter skips none */
+	if (!audit_run(w->db, w->opts.reference, w->opts.reference_n,
+	               AUDIT_EVERY_NS * 8 / 10, &r, err))
+		return false;
+	if (r.done && r.nodes > AUDIT_SMALL_MESH)
+		w->audit_at = mono_add_ns(now, 6 * AUDIT_EVERY_NS);
+	if (r.missing && log_limit_ok(&w->log_reference, now, &held))
+		log_warn("reference_nodes: no node of the mesh is named %s",
+		         r.missing);
+	return true;
+}
+
 /* What is done now and then; a lock that is not to be had is no trouble. */
 static bool
 keep_house(struct writer *w)
@@ -323,6 +345,9 @@ keep_house(struct writer *w)
 		w->forget_at =
 		    mono_add_ns(now, more ? NS_PER_S : FORGET_EVERY_NS);
 	}
+	if (ok && w->opts.reference_n > 0 &&
+	    mono_diff_ns(w->audit_at, now) <= 0)
+		ok = audit_clocks(w, &err);
 	if (ok || (pgc_ok(w->db) && strncmp(err.sqlstate, "40", 2) == 0) ||
 	    strcmp(err.sqlstate, "55P03") == 0)
 		return true;

@@ -20,7 +20,10 @@ struct writer_opts {
 	size_t class_n;
 	bool auto_interval; /* class 0 is the default class with interval 0:
 	                       10 s up to 50 nodes, 60 s above */
-	size_t batch_rows;  /* of a transaction at most; 0: 10,000 */
+	const char *const *reference; /* names of nodes whose clocks are good;
+	                                 borrowed */
+	size_t reference_n;
+	size_t batch_rows; /* of a transaction at most; 0: 10,000 */
 	struct mailbox *to_bus, *to_web; /* borrowed */
 };
 

@@ -7,6 +7,7 @@
 #ifndef TWMESH_CONTROLLER_WRITER_PRIV_H
 #define TWMESH_CONTROLLER_WRITER_PRIV_H
 
+#include "controller/audit.h"
 #include "controller/copy.h"
 #include "controller/hosts.h"
 #include "controller/ledger.h"
@@ -64,14 +65,16 @@ struct writer {
 	struct mono connect_at; /* next try; valid while db is NULL */
 	struct mono store_at;   /* not before, after trouble */
 	int64_t backoff_ns;
-	struct log_limit log_trouble, log_conflict, log_aside, log_full;
+	struct log_limit log_trouble, log_conflict, log_aside, log_full,
+	    log_reference;
 
 	struct mono join_minute; /* refused joins that were logged in it */
 	unsigned join_logged;
 
 	struct known known; /* owned */
 	bool roster_dirty;  /* to be read again and told */
-	struct mono poll_at, live_at, partition_at, sweep_at, forget_at;
+	struct mono poll_at, live_at, partition_at, sweep_at, forget_at,
+	    audit_at;
 	struct wall oldest; /* start of the oldest partition */
 	struct leaf leaf[LEAVES_MAX];
 	size_t leaf_n;

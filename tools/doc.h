@@ -81,6 +81,8 @@ struct doc_node {
 	json_t *addresses, *unconsented; /* borrowed arrays of strings */
 	double reflector_port, epoch, spool_batches, spool_bytes,
 	    clock_offset_ms, clock_max_error_ms, load1, rss_kib, sessions;
+	const char *clock_verdict; /* "": not audited */
+	double clock_lo_ms, clock_hi_ms;
 	int clock_synchronised; /* 0, 1, -1 not known */
 };
 

@@ -35,10 +35,45 @@ format_clock(const struct doc_node *n, char *out, size_t size)
 		(void)snprintf(off, sizeof(off), "-");
 	else
 		num_format(n->clock_offset_ms, 1, off);
-	(void)snprintf(out, size, "%s ms%s", off,
-	               n->clock_synchronised == 1   ? ""
-	               : n->clock_synchronised == 0 ? " unsync"
-	                                            : " ?");
+	/* The audit knows better than the clock's own claim. */
+	if (*n->clock_verdict &&
+	    strcmp(n->clock_verdict, "unsynchronised") != 0)
+		(void)snprintf(out, size, "%s ms %s", off, n->clock_verdict);
+	else
+		(void)snprintf(out, size, "%s ms%s", off,
+		               n->clock_synchronised == 1   ? ""
+		               : n->clock_synchronised == 0 ? " unsync"
+		                                            : " ?");
+}
+
+/* A clock that is convicted, and by how much it is wrong. */
+static void
+put_conviction(FILE *out, const struct doc_node *n, int width, bool coloured)
+{
+	char line[160], lo[NUM_TEXT_MAX], hi[NUM_TEXT_MAX];
+
+	if (strcmp(n->clock_verdict, "inconsistent") == 0)
+		(void)snprintf(line, sizeof(line),
+		               "its clock stepped, or is not one: no offset "
+		               "fits what the mesh measured");
+	else if (strcmp(n->clock_verdict, "untrusted") != 0)
+		return;
+	else if (isnan(n->clock_lo_ms) || isnan(n->clock_hi_ms))
+		(void)snprintf(line, sizeof(line),
+		               "its clock is not what it claims: %s %s ms off",
+		               isnan(n->clock_hi_ms) ? "at least" : "at most",
+		               isnan(n->clock_hi_ms)
+		                   ? num_format(n->clock_lo_ms, 1, lo)
+		                   : num_format(n->clock_hi_ms, 1, hi));
+	else
+		(void)snprintf(line, sizeof(line),
+		               "its clock is not what it claims: %s to %s ms "
+		               "off, by what the mesh measured",
+		               num_format(n->clock_lo_ms, 1, lo),
+		               num_format(n->clock_hi_ms, 1, hi));
+	(void)fprintf(out, "%*s  ", width, "");
+	term_put(out, line, 0, TERM_WARN, coloured);
+	(void)fputc('\n', out);
 }
 
 static void
@@ -99,6 +134,7 @@ put_node(FILE *out, const struct doc_node *n, int width, int64_t now_wall_ns,
 		term_put(out, n->state_why, 0, TERM_QUIET, coloured);
 		(void)fputc('\n', out);
 	}
+	put_conviction(out, n, width, coloured);
 	if (*no) {
 		(void)fprintf(out, "%*s  ", width, "");
 		term_put(out, "not probed, for want of consent: ", 0, TERM_WARN,
@@ -159,7 +195,8 @@ show_nodes_csv(FILE *out, const struct doc_nodes *d)
 	(void)fputs("name,site,state,state_why,last_contact_at,fingerprint,"
 	            "software,addresses,unconsented,reflector_port,epoch,"
 	            "spool_batches,spool_bytes,clock_offset_ms,"
-	            "clock_max_error_ms,load1,rss_kib,sessions\n",
+	            "clock_max_error_ms,load1,rss_kib,sessions,"
+	            "clock_verdict,clock_lo_ms,clock_hi_ms\n",
 	            out);
 	for (size_t i = 0; i < d->node_n; i++) {
 		const struct doc_node *n = &d->node[i];
@@ -189,6 +226,10 @@ show_nodes_csv(FILE *out, const struct doc_nodes *d)
 		csv_number(out, n->load1);
 		csv_number(out, n->rss_kib);
 		csv_number(out, n->sessions);
+		(void)fputc(',', out);
+		csv_put(out, n->clock_verdict);
+		csv_number(out, n->clock_lo_ms);
+		csv_number(out, n->clock_hi_ms);
 		(void)fputc('\n', out);
 	}
 }

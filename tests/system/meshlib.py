@@ -225,7 +225,7 @@ class Node:
     """A site: its own reflector and mesh daemon, as on a host of its own."""
 
     def __init__(self, mesh, name, n, meshd_env=None, meshd_conf="", addr=None,
-                 controllers=None, called=None):
+                 controllers=None, called=None, env=None):
         self.mesh, self.name = mesh, name
         self.addr = addr or mesh.block.addr(n)
         self.dir = os.path.join(mesh.dir, name)
@@ -243,9 +243,10 @@ class Node:
                     + (controllers or mesh.section()) + meshd_conf)
         self.reflector = Daemon(name + "-reflector",
                                 [prog("twmesh-reflector"), "-c", self.path("reflector.conf")],
-                                os.path.join(mesh.dir, name + "-reflector.log"))
+                                os.path.join(mesh.dir, name + "-reflector.log"), env=env)
         self.meshd = Daemon(name + "-meshd", [prog("twmesh-meshd"), "-c", self.path("meshd.conf")],
-                            os.path.join(mesh.dir, name + "-meshd.log"), env=meshd_env)
+                            os.path.join(mesh.dir, name + "-meshd.log"),
+                            env={**(env or {}), **(meshd_env or {})})
 
     def path(self, *p):
         return os.path.join(self.dir, *p)

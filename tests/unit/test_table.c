@@ -376,7 +376,12 @@ START_TEST(test_nodes)
 	    "\"spool_bytes\":4096,\"clock_offset_ms\":-1.25,"
 	    "\"clock_synchronised\":false},"
 	    "{\"name\":\"fra1\",\"state\":\"stale\","
-	    "\"state_why\":\"silent\"}],"
+	    "\"state_why\":\"silent\"},"
+	    "{\"name\":\"lon1\",\"state\":\"ok\",\"clock_offset_ms\":0.5,"
+	    "\"clock_synchronised\":true,\"clock_verdict\":\"untrusted\","
+	    "\"clock_lo_ms\":299.75,\"clock_hi_ms\":301},"
+	    "{\"name\":\"nyc1\",\"state\":\"ok\",\"clock_offset_ms\":0.5,"
+	    "\"clock_synchronised\":true,\"clock_verdict\":\"trusted\"}],"
 	    "\"pending\":[{\"fingerprint\":\"ABCD-EFGH-IJKL-MNOP\","
 	    "\"address\":\"10.1.1.1\\n\",\"last_seen\":"
 	    "\"2026-11-23T10:00:00Z\",\"attempts\":4}]}");
@@ -396,6 +401,12 @@ START_TEST(test_nodes)
 	ck_assert_ptr_nonnull(strstr(shown, "for want of consent: 10.0.0.1 "
 	                                    "?]0;x\n"));
 	ck_assert_ptr_nonnull(strstr(shown, "\n      silent\n"));
+	ck_assert_msg(strstr(shown, " 0.5 ms untrusted ") != NULL, "%s", shown);
+	ck_assert_msg(strstr(shown, "\n      its clock is not what it claims: "
+	                            "300 to 301 ms off, by what the mesh "
+	                            "measured\nnyc1 ") != NULL,
+	              "%s", shown);
+	ck_assert_ptr_nonnull(strstr(shown, " 0.5 ms trusted "));
 	ck_assert_ptr_nonnull(strstr(
 	    shown, "\n    twmesh node approve ABCD-EFGH-IJKL-MNOP NAME\n"));
 	ck_assert_ptr_null(strchr(shown, '\033'));
@@ -403,6 +414,7 @@ START_TEST(test_nodes)
 	show_nodes_csv(f, &n);
 	(void)fclose(f);
 	ck_assert_ptr_nonnull(strstr(shown, "\nfra1,,stale,silent,"));
+	ck_assert_ptr_nonnull(strstr(shown, ",untrusted,299.75,301\n"));
 	doc_nodes_clear(&n);
 	json_decref(j);
 }

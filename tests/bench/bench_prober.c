@@ -18,34 +18,21 @@
  * usage: bench_prober [SECONDS [ROUNDS [PEERS]]]; BUILD_DIR says where the
  * programs are (default build/gcc). Exit 1 past a bar.
  */
-#include "lib/base/clock_read.h"
 #include "lib/bus/keys.h"
 #include "lib/net/txstamp.h"
-#include "lib/net/udp.h"
 #include "lib/svc/localsock.h"
-#include "lib/twamp/ntp64.h"
 #include "lib/twamp/testpkt.h"
 #include "meshd/roster_cache.h"
+#include "tests/bench/meshbench.h"
 
-#include <errno.h>
 #include <poll.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#define PEERS_MAX 250
+#define PEERS 250U /* at most */
 #define ROUNDS_MAX 15
-#define RATE 10 /* packets/s and peer */
 #define BAR_RATIO 1.50
 #define BAR_RSS_MB 20.0
-#define SETTLE_S 4 /* first answers, and all pages touched */
-#define SIZE 128
-#define SELF (PEERS_MAX + 1U) /* our node id */
+#define SETTLE_S 4        /* first answers, and all pages touched */
+#define SELF (PEERS + 1U) /* our node id */
 
 /* What a run cost. */
 struct cost {
@@ -57,21 +44,7 @@ struct cost {
 static char dir[] = "/tmp/twmesh-bench-prober.XXXXXX";
 static pid_t owner;
 static uint16_t port; /* of the reflector */
-
-static _Noreturn void
-fail(const char *what)
-{
-	(void)fprintf(stderr, "bench_prober: %s: %s\n", what, strerror(errno));
-	exit(2);
-}
-
-static void
-sleep_ms(long ms)
-{
-	const struct timespec ts = {ms / 1000, ms % 1000 * 1000000};
-
-	(void)nanosleep(&ts, NULL);
-}
+static char reflector_conf[] = "/tmp/twmesh-bench-reflector.XXXXXX";
 
 static const char *
 path_of(const char *name)
@@ -84,35 +57,7 @@ path_of(const char *name)
 	return p;
 }
 
-static struct addr
-peer_addr(unsigned i)
-{
-	struct addr a;
-	char text[32];
-
-	(void)snprintf(text, sizeof(text), "127.0.2.%u", i + 1);
-	if (!addr_parse_ip(text, port, &a))
-		fail(text);
-	return a;
-}
-
 /* --- programs ----------------------------------------------------------- */
-
-static uint16_t
-free_port(void)
-{
-	const struct udp_opts o = {0};
-	struct addr a;
-	socklen_t len = sizeof(a.u);
-	int fd;
-
-	(void)addr_parse_ip("0.0.0.0", 0, &a);
-	fd = udp_open(&a, &o, NULL);
-	if (fd < 0 || getsockname(fd, &a.u.sa, &len) != 0)
-		fail("no free port");
-	(void)close(fd);
-	return addr_port(&a);
-}
 
 static void
 write_file(const char *path, const char *text)
@@ -154,20 +99,6 @@ stop(pid_t pid)
 		fail("a program did not stop well");
 }
 
-/* All packets come from 127.0.0.1: no limit per source here. */
-static pid_t
-start_reflector(void)
-{
-	char text[160];
-
-	(void)snprintf(text, sizeof(text),
-	               "address = { \"0.0.0.0\" }\nport = %u\nsocket = "
-	               "\"\"\nrate_limit_pps = 0\n",
-	               port);
-	write_file(path_of("reflector.conf"), text);
-	return start("twmesh-reflector", path_of("reflector.conf"));
-}
-
 static void
 save_roster(unsigned peers)
 {
@@ -181,7 +112,7 @@ save_roster(unsigned peers)
 	    .interval_ns = 10 * NS_PER_S,
 	    .loss_timeout_ns = 2 * NS_PER_S,
 	};
-	struct roster_node node[PEERS_MAX + 1] = {{.node_id = 0}};
+	struct roster_node node[PEERS + 1] = {{.node_id = 0}};
 	const struct roster r = {.epoch = 1,
 	                         .node = node,
 	                         .node_n = peers + 1,
@@ -193,7 +124,7 @@ save_roster(unsigned peers)
 
 		n->node_id = i == peers ? SELF : i + 1;
 		(void)snprintf(n->name, sizeof(n->name), "n%u", n->node_id);
-		n->address[0] = peer_addr(i);
+		n->address[0] = peer_addr(i, port);
 		n->address_n = 1;
 		n->reflector_port = port;
 	}
@@ -226,14 +157,15 @@ static void
 clean_up(void)
 {
 	static const char *const names[] = {
-	    "reflector.conf", "meshd.conf",      "roster.cache", "node.key",
-	    "node.pub",       "spool.db",        "spool.db-wal", "spool.db-shm",
-	    "m.sock",         "spool.db-journal"};
+	    "meshd.conf",   "roster.cache", "node.key",
+	    "node.pub",     "spool.db",     "spool.db-wal",
+	    "spool.db-shm", "m.sock",       "spool.db-journal"};
 
 	if (getpid() != owner)
 		return;
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		(void)unlink(path_of(names[i]));
+	(void)unlink(reflector_conf);
 	if (rmdir(dir) != 0)
 		perror(dir);
 }
@@ -241,7 +173,7 @@ clean_up(void)
 /* --- costs -------------------------------------------------------------- */
 
 static double
-cpu_s(pid_t pid)
+cpu_of(pid_t pid)
 {
 	struct timespec ts;
 	clockid_t id;
@@ -252,7 +184,7 @@ cpu_s(pid_t pid)
 }
 
 static double
-rss_mb(pid_t pid)
+rss_of(pid_t pid)
 {
 	char path[64], line[128], *second = NULL;
 	unsigned long resident;
@@ -308,13 +240,13 @@ run_meshd(unsigned seconds)
 
 	sleep_ms(SETTLE_S * 1000L);
 	ask_meshd(&sent, &received);
-	cpu = cpu_s(pid);
+	cpu = cpu_of(pid);
 	from = clock_mono();
 	sleep_ms(seconds * 1000L);
-	cpu = cpu_s(pid) - cpu;
+	cpu = cpu_of(pid) - cpu;
 	took = (double)mono_diff_ns(clock_mono(), from) / 1e9;
 	ask_meshd(&c.sent, &c.received);
-	c.rss_mb = rss_mb(pid);
+	c.rss_mb = rss_of(pid);
 	stop(pid);
 	c.sent -= sent;
 	c.received -= received;
@@ -373,7 +305,7 @@ bare_loop(unsigned peers, unsigned seconds)
 	const int64_t gap = NS_PER_S / RATE / (int64_t)peers;
 	const struct test_request q = {.seq = 1, .error_estimate = 1};
 	struct udp_rx *rx = udp_rx_new(TEST_BUF_MAX);
-	struct udp_send s[PEERS_MAX];
+	struct udp_send s[PEERS];
 	uint8_t packet[SIZE];
 	struct cost c = {0};
 	struct mono due, drained, end;
@@ -389,7 +321,7 @@ bare_loop(unsigned peers, unsigned seconds)
 	                         sizeof(packet)))
 		fail("bare loop");
 	for (unsigned i = 0; i < peers; i++)
-		s[i] = (struct udp_send){.dst = peer_addr(i),
+		s[i] = (struct udp_send){.dst = peer_addr(i, port),
 		                         .tos = -1,
 		                         .data = packet,
 		                         .len = sizeof(packet)};
@@ -397,7 +329,7 @@ bare_loop(unsigned peers, unsigned seconds)
 	(void)prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL);
 	due = drained = clock_mono();
 	end = mono_add_ns(due, (int64_t)seconds * NS_PER_S);
-	cpu = cpu_s(getpid());
+	cpu = cpu_s();
 	for (unsigned i = 0; mono_diff_ns(end, due) > 0; i++) {
 		bare_sleep_until(due);
 		c.sent += bare_send(fd, tx, &s[i % peers], i);
@@ -407,9 +339,9 @@ bare_loop(unsigned peers, unsigned seconds)
 			drained = clock_mono();
 		}
 	}
-	c.cpu_pct = 100.0 * (cpu_s(getpid()) - cpu) / seconds;
+	c.cpu_pct = 100.0 * (cpu_s() - cpu) / seconds;
 	c.pps = (double)c.sent / seconds;
-	c.rss_mb = rss_mb(getpid());
+	c.rss_mb = rss_mb();
 	txstamp_free(tx);
 	udp_rx_free(rx);
 	(void)close(fd);
@@ -511,26 +443,12 @@ bench(unsigned peers, unsigned seconds, unsigned rounds)
 	return ok && r <= BAR_RATIO && rss < BAR_RSS_MB;
 }
 
-static unsigned
-number(const char *text, unsigned max)
-{
-	char *end;
-	const unsigned long v = strtoul(text, &end, 10);
-
-	if (*end || v == 0 || v > max) {
-		(void)fprintf(stderr, "bench_prober: %s: expected 1 to %u\n",
-		              text, max);
-		exit(2);
-	}
-	return (unsigned)v;
-}
-
 int
 main(int argc, char **argv)
 {
 	const unsigned seconds = argc > 1 ? number(argv[1], 3600) : 6;
 	const unsigned rounds = argc > 2 ? number(argv[2], ROUNDS_MAX) : 3;
-	const unsigned peers = argc > 3 ? number(argv[3], PEERS_MAX) : 200;
+	const unsigned peers = argc > 3 ? number(argv[3], PEERS) : 200;
 	pid_t reflector;
 	bool ok;
 
@@ -542,7 +460,8 @@ main(int argc, char **argv)
 	port = free_port();
 	save_roster(peers);
 	write_meshd_conf();
-	reflector = start_reflector();
+	write_conf(reflector_conf);
+	reflector = reflector_start(port, reflector_conf);
 	sleep_ms(300);
 	ok = bench(peers, seconds, rounds);
 	stop(reflector);

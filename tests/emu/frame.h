@@ -11,7 +11,9 @@
 #include <stdint.h>
 
 #define FRAME_ETH 14
-#define FRAME_PAYLOAD 16 /* octets of payload that the truth file shows */
+/* Octets of payload that the truth file shows: of a STAMP request its number
+ * and T1, of a reply also T3, T2 and which request it answers. */
+#define FRAME_PAYLOAD 36
 
 struct frame {
 	uint8_t version;       /* 4 or 6 */

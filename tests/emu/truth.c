@@ -42,11 +42,15 @@ int
 truth_format(const struct truth_rec *r, const struct netconf *net, char *out,
              size_t size)
 {
+	static const char digit[] = "0123456789abcdef";
 	char hex[2 * FRAME_PAYLOAD + 1] = "-";
 	const bool sent = r->fate <= FATE_REORDERED;
 
-	for (unsigned i = 0; i < r->payload_octets; i++)
-		(void)snprintf(hex + 2 * (size_t)i, 3, "%02x", r->payload[i]);
+	for (size_t i = 0; i < r->payload_octets; i++) {
+		hex[2 * i] = digit[r->payload[i] >> 4];
+		hex[2 * i + 1] = digit[r->payload[i] & 15];
+		hex[2 * i + 2] = '\0';
+	}
 	return snprintf(
 	    out, size,
 	    "%lld %s %s %llu %s %lld %lld %lld %u %u %u %u %u %u %u %u %u %u "

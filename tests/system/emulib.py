@@ -184,9 +184,14 @@ class Emulator:
         """Waits until all that happened so far is in the truth file."""
         self.notes_n += 1
         mark = f"note sync {self.notes_n}"
+        at = os.path.getsize(self.truth_path)  # it may be long: only what follows is read
         self.tell(mark)
-        meshlib.wait_until("the truth file is written",
-                           lambda: f" {mark}\n" in self.text(), 10, 0.01)
+
+        def written():
+            with open(self.truth_path, encoding="ascii") as f:
+                f.seek(at)
+                return f" {mark}\n" in f.read()
+        meshlib.wait_until("the truth file is written", written, 10, 0.01)
 
     def notes(self):
         """[(wall ns, text)] of what is no packet: start, changes, notes."""

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "controller/runs_db.h"
+#include "controller/evidence_db.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,9 +38,6 @@ enum col {
 	COL_DST_ADDRESS,
 	RUN_COLS
 };
-
-#define EVIDENCE_COLS 11 /* arrays, after the key */
-#define REVISION_COLS 6
 
 #define RUN_NAMES                                                          \
 	"src_id, dst_id, class_id, run_id, revision, first_at, last_at, "  \
@@ -135,52 +133,12 @@ prepare_open(struct pgc *db, struct pgc_err *err)
 	           err);
 }
 
-static bool
-prepare_rest(struct pgc *db, struct pgc_err *err)
-{
-	return pgc_prepare(
-	           db, "runs_evidence",
-	           "INSERT INTO twmesh_private.loss_run_evidence AS e "
-	           "(src_id, dst_id, class_id, run_id, seq, reflector_seq, "
-	           "t1_ns, t2_ns, t3_ns, t4_ns, flow, fate, sender_ttl, ttl, "
-	           "tos) VALUES ($1::integer, $2::integer, $3::integer, "
-	           "$4::bigint, $5::bigint[], $6::bigint[], $7::bigint[], "
-	           "$8::bigint[], $9::bigint[], $10::bigint[], "
-	           "$11::smallint[], $12::smallint[], $13::smallint[], "
-	           "$14::smallint[], $15::smallint[]) ON CONFLICT DO NOTHING",
-	           err) &&
-	       /* Which of two revisions of one row? The one that knows more. */
-	       pgc_prepare(
-	           db, "runs_revise",
-	           "WITH v AS MATERIALIZED (SELECT DISTINCT ON (dst, class, "
-	           "ts) * FROM unnest($7::integer[], $8::integer[], "
-	           "$9::timestamptz[], $10::integer[], $11::integer[], "
-	           "$12::integer[]) AS v (dst, class, ts, fwd, bwd, undet) "
-	           "ORDER BY dst, class, ts, undet), u AS (UPDATE "
-	           "twmesh.result r SET lost_fwd = v.fwd, lost_bwd = v.bwd, "
-	           "lost_undet = v.undet FROM v WHERE "
-	           "r.src_id = $1::integer AND r.ts >= $5::timestamptz AND "
-	           "r.ts <= $6::timestamptz AND r.ts = v.ts AND r.dst_id = "
-	           "v.dst AND r.class_id = v.class AND r.lost = v.fwd + v.bwd "
-	           "+ v.undet AND r.lost_undet > v.undet RETURNING r.ts, "
-	           "r.dst_id, r.class_id), n AS (INSERT INTO "
-	           "twmesh.result_revision (ts, src_id, dst_id, class_id) "
-	           "SELECT DISTINCT ts, $1::integer, dst_id, class_id FROM u "
-	           "ON CONFLICT (src_id, ts, dst_id, class_id) DO UPDATE SET "
-	           "revised_at = excluded.revised_at) UPDATE "
-	           "twmesh_private.ledger SET revisions = (SELECT count(*) "
-	           "FROM u), revisions_missed = $4::integer - (SELECT "
-	           "count(*) FROM u) WHERE node_id = $1::integer AND spool_id "
-	           "= $2::bytea AND seq = $3::bigint",
-	           err);
-}
-
 bool
 runs_db_attach(struct runs_db *r, struct pgc *db, struct pgc_err *err)
 {
 	r->db = db;
 	return prepare_runs(db, err) && prepare_open(db, err) &&
-	       prepare_rest(db, err);
+	       evidence_db_attach(db, err);
 }
 
 void
@@ -566,95 +524,6 @@ put_open(struct runs_db *r, struct pgc_err *err)
 	               err);
 }
 
-static void
-put_stamp(struct pgbuf *b, struct wall t)
-{
-	if (t.ns == NS_UNKNOWN)
-		pgbuf_null(b);
-	else
-		pgbuf_i8(b, t.ns);
-}
-
-static void
-put_octet(struct pgbuf *b, int16_t v)
-{
-	if (v < 0)
-		pgbuf_null(b);
-	else
-		pgbuf_i2(b, v);
-}
-
-static void
-put_packet(struct pgbuf *b, const struct loss_run_packet *p, int col)
-{
-	switch (col) {
-	case 0:
-		pgbuf_i8(b, p->seq);
-		break;
-	case 1:
-		if (p->t2.ns == NS_UNKNOWN)
-			pgbuf_null(b);
-		else
-			pgbuf_i8(b, p->reflector_seq);
-		break;
-	case 2:
-		put_stamp(b, p->t1);
-		break;
-	case 3:
-		put_stamp(b, p->t2);
-		break;
-	case 4:
-		put_stamp(b, p->t3);
-		break;
-	case 5:
-		put_stamp(b, p->t4);
-		break;
-	case 6:
-		pgbuf_i2(b, (int16_t)p->flow);
-		break;
-	case 7:
-		pgbuf_i2(b, (int16_t)p->fate);
-		break;
-	case 8:
-		put_octet(b, p->sender_ttl);
-		break;
-	case 9:
-		put_octet(b, p->ttl);
-		break;
-	default:
-		put_octet(b, p->tos);
-	}
-}
-
-static bool
-put_evidence(struct runs_db *r, const struct run_ref *f, struct pgc_err *err)
-{
-	const struct loss_run *run = f->run;
-	struct pgc_param p[KEY_COLS + EVIDENCE_COLS];
-	size_t at[EVIDENCE_COLS + 1];
-	uint8_t key[3][4], id[8];
-
-	pg_store32(key[0], f->src_id);
-	pg_store32(key[1], run->dst_id);
-	pg_store32(key[2], run->class_id);
-	pg_store64(id, run->run_id);
-	for (int i = 0; i < 3; i++)
-		p[i] = (struct pgc_param){key[i], 4, 0, true};
-	p[3] = (struct pgc_param){id, 8, 0, true};
-	r->buf.len = 0;
-	for (int c = 0; c < EVIDENCE_COLS; c++) {
-		at[c] = r->buf.len;
-		pgbuf_array(&r->buf, c < 6 ? PG_OID_INT8 : PG_OID_INT2,
-		            run->packet_n);
-		for (size_t i = 0; i < run->packet_n; i++)
-			put_packet(&r->buf, &run->packet[i], c);
-	}
-	at[EVIDENCE_COLS] = r->buf.len;
-	return to_params(&r->buf, at, EVIDENCE_COLS, p + KEY_COLS, err) &&
-	       pgc_pipe_run(r->db, "runs_evidence", KEY_COLS + EVIDENCE_COLS, p,
-	                    err);
-}
-
 static bool
 put_all_evidence(struct runs_db *r, struct pgc_err *err)
 {
@@ -673,7 +542,8 @@ put_all_evidence(struct runs_db *r, struct pgc_err *err)
 	for (size_t i = 0; ok && i < r->n; i++) {
 		if (!r->list[i].effective || r->list[i].run->packet_n == 0)
 			continue;
-		ok = put_evidence(r, &r->list[i], err);
+		ok = evidence_db_put(r->db, &r->buf, r->list[i].src_id,
+		                     r->list[i].run, err);
 		sent += ok;
 	}
 	done = pgc_pipe_end(r->db, sent, affected, &end);
@@ -691,70 +561,4 @@ runs_db_store(struct runs_db *r, struct wbatch *const *b, size_t n,
 		return out_of_memory(err);
 	return r->n == 0 || (put_runs(r, err) && put_open(r, err) &&
 	                     put_all_evidence(r, err));
-}
-
-/* ---- revisions ---- */
-
-static void
-put_revision(struct pgbuf *b, const struct revision *v, int col)
-{
-	switch (col) {
-	case 0:
-		pgbuf_i4(b, (int32_t)v->dst_id);
-		break;
-	case 1:
-		pgbuf_i4(b, (int32_t)v->class_id);
-		break;
-	case 2:
-		pgbuf_wall(b, v->start);
-		break;
-	case 3:
-		pgbuf_i4(b, (int32_t)v->lost_fwd);
-		break;
-	case 4:
-		pgbuf_i4(b, (int32_t)v->lost_bwd);
-		break;
-	default:
-		pgbuf_i4(b, (int32_t)v->lost_undet);
-	}
-}
-
-bool
-runs_db_revise(struct runs_db *r, const struct wbatch *b, struct pgc_err *err)
-{
-	static const uint32_t elem[REVISION_COLS] = {
-	    PG_OID_INT4, PG_OID_INT4, PG_OID_TIMESTAMPTZ,
-	    PG_OID_INT4, PG_OID_INT4, PG_OID_INT4};
-	const struct ask_batch *a = &b->ask->u.batch;
-	const size_t n = b->body.revision_n;
-	struct wall from = {INT64_MAX}, to = {INT64_MIN};
-	uint8_t id[4], seq[8], count[4], lo[8], hi[8];
-	struct pgc_param p[6 + REVISION_COLS] = {
-	    {id, 4, 0, true},  {a->batch.spool_id.b, ID16_BYTES, 0, true},
-	    {seq, 8, 0, true}, {count, 4, 0, true},
-	    {lo, 8, 0, true},  {hi, 8, 0, true}};
-	size_t at[REVISION_COLS + 1];
-
-	for (size_t i = 0; i < n; i++) {
-		const struct wall t = b->body.revision[i].start;
-
-		from = t.ns < from.ns ? t : from;
-		to = t.ns > to.ns ? t : to;
-	}
-	pg_store32(id, a->node_id);
-	pg_store64(seq, a->batch.seq);
-	pg_store32(count, (uint32_t)n);
-	pg_store64(lo, (uint64_t)pg_wall_to_us(from));
-	pg_store64(hi, (uint64_t)pg_wall_to_us(to));
-	r->buf.len = 0;
-	for (int c = 0; c < REVISION_COLS; c++) {
-		at[c] = r->buf.len;
-		pgbuf_array(&r->buf, elem[c], n);
-		for (size_t i = 0; i < n; i++)
-			put_revision(&r->buf, &b->body.revision[i], c);
-	}
-	at[REVISION_COLS] = r->buf.len;
-	return to_params(&r->buf, at, REVISION_COLS, p + 6, err) &&
-	       pgc_run(r->db, "runs_revise", 6 + REVISION_COLS, p, false, NULL,
-	               NULL, err);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Loss runs and revisions in the database, inside the writer's transaction.
+ * Loss runs in the database, inside the writer's transaction.
  *
  * Of a run the message with the highest revision stands, whatever order they
  * are stored in: twmesh_private.loss_run is written only by a higher one.
@@ -39,9 +39,5 @@ void runs_db_clear(struct runs_db *r);
  * until the next call. */
 bool runs_db_store(struct runs_db *r, struct wbatch *const *b, size_t n,
                    struct pgc_err *err) __attribute__((warn_unused_result));
-/* Corrects the rows that the batch's revisions name, and notes in the ledger
- * how many there were, and how many were not. */
-bool runs_db_revise(struct runs_db *r, const struct wbatch *b,
-                    struct pgc_err *err) __attribute__((warn_unused_result));
 
 #endif

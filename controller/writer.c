@@ -182,6 +182,7 @@ set_up(struct writer *w, struct pgc_err *err)
 	       read_incarnation(w, err) && roster_db_attach(w->db, err) &&
 	       ledger_attach(&w->ledger, w->db, err) &&
 	       runs_db_attach(&w->runs, w->db, err) &&
+	       revise_db_attach(&w->revise, w->db, err) &&
 	       hosts_attach(w->hosts, w->db, err) &&
 	       hosts_read(w->hosts, w->db, err) &&
 	       state_db_attach(w->state, w->db, err) &&
@@ -745,6 +746,7 @@ writer_free(struct writer *w)
 	state_db_free(w->state);
 	hosts_free(w->hosts);
 	runs_db_clear(&w->runs);
+	revise_db_clear(&w->revise);
 	ledger_clear(&w->ledger);
 	pgcopy_clear(&w->copy);
 	free(w->live);

@@ -165,7 +165,7 @@ news_store(struct writer *w, struct wbatch *const *b, size_t n,
 	for (size_t i = 0; i < n; i++) {
 		if (!is_stored(b[i]) || b[i]->body.revision_n == 0)
 			continue;
-		if (!runs_db_revise(&w->runs, b[i], err))
+		if (!revise_db_store(&w->revise, b[i], err))
 			return false;
 		for (size_t k = 0; k < b[i]->body.revision_n; k++)
 			apply_revision(w, b[i]->ask->u.batch.node_id,

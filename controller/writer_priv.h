@@ -11,6 +11,7 @@
 #include "controller/copy.h"
 #include "controller/hosts.h"
 #include "controller/ledger.h"
+#include "controller/revise_db.h"
 #include "controller/roster_db.h"
 #include "controller/runs_db.h"
 #include "controller/state_db.h"
@@ -96,6 +97,7 @@ struct writer {
 	struct hosts *hosts;    /* owned */
 	struct state_db *state; /* owned */
 	struct runs_db runs;
+	struct revise_db revise;
 	struct ledger ledger;
 	struct pgcopy copy;
 	char copy_sql[COPY_SQL_MAX];

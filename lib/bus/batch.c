@@ -116,7 +116,7 @@ get_column(struct wire_get *w, const Twmesh__Wire__Column *c, struct slice *s)
 		return wire_bad(w, "column.metric");
 	if (c->n_value == 0 && !c->has_present)
 		return get_zeros(s, m->id);
-	if (c->n_value != s->n)
+	if (c->n_value == 0 || c->n_value != s->n)
 		return wire_bad(w, "column.value");
 	if (!present_is_valid(c, s->n))
 		return wire_bad(w, "column.present");

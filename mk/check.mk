@@ -28,7 +28,8 @@ layers:
 
 headers: $(B)/proto/mesh.pb-c.h
 	@set -e; n=0; for h in $(filter %.h,$(SRC_C)); do \
-		$(CC) $(CPPFLAGS_ALL) $(call sys_cflags,$(PKG_check)) -std=c17 $(WARN) \
+		$(CC) $(CPPFLAGS_ALL) $(call sys_cflags,$(PKG_check)) \
+			-DTEST_SRCDIR='"$(CURDIR)"' -std=c17 $(WARN) \
 			-fsyntax-only -x c $$h -Wno-unused-macros || \
 			{ echo "$$h does not compile alone"; exit 1; }; \
 		n=$$((n + 1)); done; echo "headers: $$n compile alone"

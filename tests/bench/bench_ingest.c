@@ -415,6 +415,8 @@ report_details(struct pgc *db)
 	long long stored = number(db, "SELECT count(*) FROM "
 	                              "twmesh.result_detail");
 
+	if (stored <= 0)
+		return;
 	printf("row of details: %lld B of heap, %lld B of index\n",
 	       number(db, "SELECT sum(pg_relation_size(inhrelid)) FROM "
 	                  "pg_inherits WHERE inhparent = "

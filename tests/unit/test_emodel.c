@@ -54,7 +54,7 @@ START_TEST(more_delay_and_more_loss_are_never_better)
 	for (int c = VOICE_G711; c < VOICE_CODECS; c++) {
 		double last = 1e9;
 
-		for (double ms = 0; ms < 2000; ms += 25) {
+		for (int ms = 0; ms < 2000; ms += 25) {
 			const double r =
 			    emodel_rate((enum voice_codec)c, ms, 0, 1).r;
 
@@ -62,7 +62,7 @@ START_TEST(more_delay_and_more_loss_are_never_better)
 			last = r;
 		}
 		last = 1e9;
-		for (double pct = 0; pct <= 100; pct += 1) {
+		for (int pct = 0; pct <= 100; pct++) {
 			const struct emodel e =
 			    emodel_rate((enum voice_codec)c, 50, pct, 1);
 

@@ -12,7 +12,7 @@
 
 static uint64_t seed0;
 
-#define ROUNDS 40
+#define ROUNDS 20
 
 static void
 foreign_open(struct lab *l, struct session_params p)

@@ -13,7 +13,7 @@
 
 static uint64_t seed0;
 
-#define ROUNDS 40
+#define ROUNDS 20
 
 /* Nothing is claimed that is not so. */
 static void

@@ -15,7 +15,7 @@
 
 static uint64_t seed0;
 
-#define ROUNDS 25
+#define ROUNDS 16
 
 /* --- counts ------------------------------------------------------------- */
 
@@ -95,24 +95,21 @@ lost_at_the_ends(const struct world *w, uint32_t n)
 static void
 check_copies(const struct world *w)
 {
+	static bool pkt_seen[WORLD_PKTS];
+	static bool reply_seen[WORLD_FLOWS][WORLD_REPLIES];
 	int64_t arrivals = 0, packets = 0, replies = 0, made = 0;
 
+	memset(pkt_seen, 0, sizeof(pkt_seen));
+	memset(reply_seen, 0, sizeof(reply_seen));
 	for (size_t k = 0; k < w->replies; k++) {
 		const struct world_reply *y = &w->reply[k];
-		bool first_of_pkt = true, first = true;
+		bool *reply =
+		    &reply_seen[w->pkt[y->pkt].flow][y->r.reflector_seq];
 
-		for (size_t j = 0; j < k; j++) {
-			const struct world_reply *z = &w->reply[j];
-
-			if (z->pkt != y->pkt)
-				continue;
-			first_of_pkt = false;
-			if (z->r.reflector_seq == y->r.reflector_seq)
-				first = false;
-		}
 		arrivals++;
-		packets += first_of_pkt;
-		replies += first;
+		packets += !pkt_seen[y->pkt];
+		replies += !*reply;
+		pkt_seen[y->pkt] = *reply = true;
 	}
 	/* the reflector's count, as the replies told it */
 	for (unsigned f = 0; f < WORLD_FLOWS; f++) {

@@ -183,14 +183,15 @@ run(int argc, char **argv)
 int
 main(int argc, char **argv)
 {
+	const char *bad;
 	int rc;
 
 	log_init("twmesh", LOG_LV_WARN);
 	(void)setlocale(LC_CTYPE, "C.UTF-8");
 	(void)signal(SIGPIPE, SIG_IGN);
-	if (!clock_test_init())
-		die("TWMESH_TEST_CLOCK_OFFSET, TWMESH_TEST_CLOCK_ERROR: "
-		    "expected seconds, found something else");
+	bad = clock_test_init();
+	if (bad)
+		die("%s: expected seconds, found '%s'", bad, getenv(bad));
 	rc = run(argc - 1, argv + 1);
 	/* a full disk, or a reader that went away, is not success */
 	if ((fflush(stdout) != 0 || ferror(stdout)) && errno != EPIPE)

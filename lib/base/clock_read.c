@@ -110,19 +110,20 @@ parse_offset(const char *text, int64_t *out_ns)
 	return true;
 }
 
-bool
+const char *
 clock_test_init(void)
 {
 	const char *env = getenv("TWMESH_TEST_CLOCK_OFFSET");
 	const char *error = getenv("TWMESH_TEST_CLOCK_ERROR");
 	int64_t off = test_offset_ns, claim = test_claim_ns;
 
-	if ((env && !parse_offset(env, &off)) ||
-	    (error && (!parse_offset(error, &claim) || claim < 0)))
-		return false;
+	if (env && !parse_offset(env, &off))
+		return "TWMESH_TEST_CLOCK_OFFSET";
+	if (error && (!parse_offset(error, &claim) || claim < 0))
+		return "TWMESH_TEST_CLOCK_ERROR";
 	test_offset_ns = off;
 	test_claim_ns = claim;
-	return true;
+	return NULL;
 }
 
 void

@@ -33,9 +33,9 @@ struct wall clock_wall_from_kernel(struct timespec ts);
  */
 struct clock_quality clock_quality_read(int64_t floor_ns);
 
-/* Test hook: read the environment. Returns false if something is set but is
- * not a number, or a negative error; then nothing changes. */
-bool clock_test_init(void);
+/* Test hook: read the environment. NULL; or the name of the variable that is
+ * set but holds no seconds: then nothing changes. */
+const char *clock_test_init(void);
 /* Test hook: look at TWMESH_TEST_CLOCK_FILE again. Cheap when unset. */
 void clock_test_poll(void);
 /* The offset in force, ns; 0 in production. */

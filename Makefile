@@ -39,6 +39,7 @@ help:
 	@echo 'make                  build the four programs'
 	@echo 'make unit             unit tests (Check)'
 	@echo 'make system           system tests (real daemons, ZeroMQ, PostgreSQL)'
+	@echo 'make truth            every number against an emulated network (root)'
 	@echo 'make check            layers, headers, format, unit and system tests'
 	@echo 'make SAN=asan,ubsan check   the same under sanitizers (also SAN=tsan)'
 	@echo 'make lint             clang-tidy, cppcheck, shellcheck, mandoc'

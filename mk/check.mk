@@ -3,7 +3,7 @@
 
 SRC_C = $(shell find lib reflector meshd controller tools tests -name '*.[ch]' | sort)
 
-.PHONY: check unit unit-bins unit-threads system layers headers format \
+.PHONY: check unit unit-bins unit-threads system truth layers headers format \
 	format-check lint fuzz fuzz-bins bench
 
 check: layers headers format-check unit system
@@ -22,6 +22,13 @@ unit-threads:
 
 system: programs $(B)/twmesh-emu
 	@BUILD_DIR=$(CURDIR)/$(B) ci/run-system $(TESTS)
+
+# Every number against the emulator's truth file: alone, since they load two
+# cores by themselves and time is what they measure.
+truth: programs $(B)/twmesh-emu
+	@BUILD_DIR=$(CURDIR)/$(B) ci/run-system tests/system/test_truth.py \
+		tests/system/test_truth_events.py \
+		tests/system/test_truth_rate.py
 
 layers:
 	@ci/check-layers && ci/test-check-layers

@@ -4,6 +4,9 @@
 #include <math.h>
 #include <string.h>
 
+/* "-1234.5 ms unsynchronised" */
+#define CLOCK_COLUMNS 25
+
 void
 show_join(json_t *list, char *out, size_t size)
 {
@@ -121,7 +124,7 @@ put_node(FILE *out, const struct doc_node *n, int width, int64_t now_wall_ns,
 	(void)fprintf(
 	    out, " %7s  ",
 	    age_format(doc_age_s(n->last_contact_at, now_wall_ns), age));
-	term_put(out, clock, -16, TERM_PLAIN, false);
+	term_put(out, clock, -CLOCK_COLUMNS, TERM_PLAIN, false);
 	(void)fputc(' ', out);
 	term_put(out, spool, -12, TERM_PLAIN, false);
 	(void)fputc(' ', out);
@@ -166,9 +169,10 @@ show_nodes(FILE *out, const struct doc_nodes *d, int64_t now_wall_ns,
 	if (d->node_n == 0)
 		(void)fputs("no nodes\n", out);
 	else
-		(void)fprintf(out, "%-*s  %-8s %-8s %7s  %-16s %-12s %s\n",
+		(void)fprintf(out, "%-*s  %-8s %-8s %7s  %-*s %-12s %s\n",
 		              width, "node", "site", "state", "contact",
-		              "clock offset", "spool", "addresses");
+		              CLOCK_COLUMNS, "clock offset", "spool",
+		              "addresses");
 	for (size_t i = 0; i < d->node_n; i++)
 		put_node(out, &d->node[i], width, now_wall_ns, coloured);
 	if (d->pending_n == 0)

@@ -50,9 +50,11 @@ def test_an_outage_from_its_first_packet_to_its_end(mesh):
     packets = mesh.api("/api/v1/evidence?run=" + closed["run"])["packets"]
     assert 20 <= len(packets) <= 200 and closed["packets"] == len(packets)
     assert [p["position"] for p in packets] == list(range(1, len(packets) + 1))
-    assert packets[-1]["fate"] == "received" and packets[-1]["t1"] < packets[-1]["t2"] < packets[-1]["t4"]
+    for p in (packets[0], packets[-1]):
+        assert p["fate"] == "received" and p["t1"] < p["t2"] < p["t4"]
     lost = [p for p in packets if p["fate"] != "received"]
-    assert lost[-1]["seq"] == closed["last_seq"] and lost[-1]["t4"] is None
+    assert lost[0]["seq"] == closed["first_seq"] and lost[-1]["seq"] == closed["last_seq"]
+    assert lost[0]["t4"] is None and lost[-1]["t4"] is None
     # two good intervals later it is over
     meshlib.wait_until("the cells are ok", lambda: all(
         mesh.cells()[(s, "nyc1")]["state"] == "ok" for s in ("ams1", "fra1")), 20)

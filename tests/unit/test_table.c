@@ -395,8 +395,9 @@ START_TEST(test_nodes)
 	show_nodes(f, &n, INT64_C(1795428012500000000), false);
 	(void)fclose(f);
 	ck_assert_msg(
-	    strstr(shown, "ams1  ams      ok           12s  -1.2 ms unsync   "
-	                  "3, 4.1 kB    127.0.1.1 port 862\n") != NULL,
+	    strstr(shown,
+	           "ams1  ams      ok           12s  -1.2 ms unsync            "
+	           "3, 4.1 kB    127.0.1.1 port 862\n") != NULL,
 	    "%s", shown);
 	ck_assert_ptr_nonnull(strstr(shown, "for want of consent: 10.0.0.1 "
 	                                    "?]0;x\n"));

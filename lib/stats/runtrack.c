@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include "lib/stats/runtrack.h"
+#include "lib/stats/runtrack_priv.h"
 
 #include "lib/stats/interval.h"
 
@@ -7,17 +7,6 @@
 #include <string.h>
 
 #define AHEAD_MAX 256U /* packets looked at ahead of the border */
-/* Evidence: so many packets before and after a run, and of its two ends. */
-#define EVIDENCE_AROUND 50U
-#define EVIDENCE_END 50U
-
-/* The session as this file sees it, for the length of a call. */
-struct view {
-	struct runtrack *t;
-	runtrack_flow_fn *flow;
-	void *arg;
-	struct mono now;
-};
 
 bool
 runtrack_init(struct runtrack *t, uint32_t packets, unsigned flows,
@@ -73,9 +62,8 @@ runtrack_dropped(struct runtrack *t, struct mono now)
 	t->dropped_at = now;
 }
 
-/* The packet sent as the order-th, or NULL when it has left its window. */
-static struct pkt *
-find(const struct view *v, uint64_t order, unsigned *flow)
+struct pkt *
+run_find(const struct view *v, uint64_t order, unsigned *flow)
 {
 	const struct order_ref *r = &v->t->ring[order & v->t->mask];
 	struct pkt *p;
@@ -104,145 +92,6 @@ static struct run_edge
 edge_of(const struct pkt *p, unsigned flow)
 {
 	return (struct run_edge){true, p->t1, p->order, p->seq, flow};
-}
-
-/* --- evidence ------------------------------------------------------------- */
-
-static enum packet_fate
-fate_of(const struct pkt *p)
-{
-	if (p->state == PKT_RECEIVED)
-		return FATE_RECEIVED;
-	if (p->late)
-		return FATE_LATE;
-	if (p->by_number || p->dir == DIR_UNDET || p->dir == DIR_GROUP)
-		return FATE_LOST_UNDET;
-	return p->dir == DIR_FWD ? FATE_LOST_FWD : FATE_LOST_BWD;
-}
-
-static struct loss_run_packet
-evidence_of(const struct pkt *p, unsigned flow)
-{
-	const struct wall unknown = {NS_UNKNOWN};
-	struct loss_run_packet e = {
-	    .seq = p->seq,
-	    .flow = (uint16_t)flow,
-	    .fate = (uint8_t)fate_of(p),
-	    .sender_ttl = -1,
-	    .ttl = -1,
-	    .tos = -1,
-	    .t1 = p->t1.wall,
-	    .t2 = unknown,
-	    .t3 = unknown,
-	    .t4 = unknown,
-	};
-
-	if (p->has_rseq) {
-		e.reflector_seq = p->rseq;
-		e.t2 = p->t2;
-		e.t3 = p->t3;
-		e.t4 = p->t4;
-		e.sender_ttl = p->sender_ttl;
-		e.ttl = p->ttl;
-		e.tos = p->tos;
-	}
-	return e;
-}
-
-#define HEAD_MAX (EVIDENCE_AROUND + EVIDENCE_END)
-
-/* The packets [from, to) that are decided, as far as there is room. */
-static size_t
-gather(const struct view *v, uint64_t from, uint64_t to, struct run_evidence *e,
-       size_t max)
-{
-	size_t n = 0;
-
-	for (uint64_t o = from; o < to && n < max; o++) {
-		unsigned flow;
-		const struct pkt *p = find(v, o, &flow);
-
-		if (p && (p->state == PKT_RECEIVED || p->state == PKT_LOST))
-			e[n++] = (struct run_evidence){o, evidence_of(p, flow)};
-	}
-	return n;
-}
-
-/* The third packet of the run was lost. */
-static void
-head_start(const struct view *v)
-{
-	struct runtrack *t = v->t;
-	const uint64_t first = t->first.order;
-	const uint64_t from =
-	    first > EVIDENCE_AROUND ? first - EVIDENCE_AROUND : 0;
-
-	if (!t->head)
-		t->head = calloc(HEAD_MAX, sizeof(*t->head));
-	if (t->head) /* else the run is told without */
-		t->head_n =
-		    gather(v, from, t->last.order + 1, t->head, HEAD_MAX);
-}
-
-static void
-head_add(const struct view *v, const struct pkt *p, unsigned flow)
-{
-	struct runtrack *t = v->t;
-
-	if (t->head && t->head_n < HEAD_MAX &&
-	    p->order < t->first.order + EVIDENCE_END)
-		t->head[t->head_n++] =
-		    (struct run_evidence){p->order, evidence_of(p, flow)};
-}
-
-/* What is known by now of the packets of the head. Of those that have left
- * the window, that all of the run were lost in one direction. */
-static void
-head_refresh(const struct view *v, const struct tally *sum)
-{
-	struct runtrack *t = v->t;
-
-	for (size_t i = 0; i < t->head_n; i++) {
-		struct run_evidence *e = &t->head[i];
-		unsigned flow;
-		const struct pkt *p = find(v, e->order, &flow);
-
-		if (p)
-			e->p = evidence_of(p, flow);
-		else if (e->order < t->first.order ||
-		         e->p.fate != FATE_LOST_UNDET)
-			continue;
-		else if (sum->fwd == sum->lost)
-			e->p.fate = FATE_LOST_FWD;
-		else if (sum->bwd == sum->lost)
-			e->p.fate = FATE_LOST_BWD;
-	}
-}
-
-/* The run ended before `end`: its beginning, its end and what came after. */
-static void
-add_evidence(const struct view *v, const struct tally *sum, uint64_t end,
-             struct loss_run *r)
-{
-	struct runtrack *t = v->t;
-	struct run_evidence tail[EVIDENCE_END + EVIDENCE_AROUND];
-	uint64_t from = end > EVIDENCE_END ? end - EVIDENCE_END : 0;
-	size_t n;
-
-	if (!t->head)
-		return;
-	r->packet = calloc(LOSS_RUN_PACKETS_MAX, sizeof(*r->packet));
-	if (!r->packet)
-		return;
-	head_refresh(v, sum);
-	for (size_t i = 0; i < t->head_n; i++)
-		r->packet[r->packet_n++] = t->head[i].p;
-	if (t->head_n > 0 && t->head[t->head_n - 1].order >= from)
-		from = t->head[t->head_n - 1].order + 1;
-	n = gather(v, from, end, tail, EVIDENCE_END);
-	n += gather(v, end, t->next, tail + n, EVIDENCE_AROUND);
-	for (size_t i = 0; i < n; i++)
-		r->packet[r->packet_n++] = tail[i].p;
 }
 
 /* --- news ----------------------------------------------------------------- */
@@ -357,7 +206,7 @@ forget_run(const struct view *v)
 		o = t->next - t->mask - 1U;
 	for (; t->active && o < t->border; o++) {
 		unsigned flow;
-		struct pkt *p = find(v, o, &flow);
+		struct pkt *p = run_find(v, o, &flow);
 
 		if (p)
 			p->in_run = false;
@@ -380,7 +229,7 @@ grow_up(const struct view *v, struct pkt *p)
 		t->long_booked = true;
 		t->third_order = p->order;
 	}
-	head_start(v);
+	evidence_start(v);
 	tell_active(v, LOSS_RUN_CONFIRMED);
 }
 
@@ -404,7 +253,7 @@ take_lost(const struct view *v, struct pkt *p, unsigned flow)
 	if (lost == LOSS_RUN_MIN)
 		grow_up(v, p);
 	else if (lost > LOSS_RUN_MIN)
-		head_add(v, p, flow);
+		evidence_add(v, p, flow);
 }
 
 /* A run of one or two belongs to the interval of the packet that ends it; with
@@ -417,9 +266,9 @@ book_short(const struct view *v, const struct pkt *p, uint32_t lost)
 	const struct pkt *q;
 	struct interval *iv = p ? p->iv : NULL;
 
-	if (t->long_booked && (q = find(v, t->third_order, &flow)) && q->iv)
+	if (t->long_booked && (q = run_find(v, t->third_order, &flow)) && q->iv)
 		q->iv->runs_long--;
-	if (!iv && (q = find(v, t->last.order, &flow)))
+	if (!iv && (q = run_find(v, t->last.order, &flow)))
 		iv = q->iv;
 	if (iv && lost == 1)
 		iv->runs_1++;
@@ -438,7 +287,7 @@ end_run(const struct view *v, const struct pkt *p, unsigned flow)
 	    describe(v, &t->before, &t->first, &t->last, &after, &sum);
 
 	if (sum.lost >= LOSS_RUN_MIN) {
-		add_evidence(v, &sum, p ? p->order : t->last.order + 1, &r);
+		evidence_finish(v, &sum, p ? p->order : t->last.order + 1, &r);
 		tell(v, &r, LOSS_RUN_CLOSED);
 	} else {
 		book_short(v, p, sum.lost);
@@ -455,7 +304,7 @@ walk(const struct view *v)
 
 	for (; t->border < t->next; t->border++) {
 		unsigned flow;
-		struct pkt *p = find(v, t->border, &flow);
+		struct pkt *p = run_find(v, t->border, &flow);
 
 		if (!p || p->state == PKT_NONE)
 			continue; /* not known any more, or taken out */
@@ -499,7 +348,7 @@ look_ahead(const struct view *v)
 	for (uint64_t o = t->border; o < t->next && o < t->border + AHEAD_MAX;
 	     o++) {
 		unsigned flow;
-		const struct pkt *p = find(v, o, &flow);
+		const struct pkt *p = run_find(v, o, &flow);
 
 		if (!p || p->state == PKT_NONE || !p->counted)
 			continue;

@@ -285,5 +285,5 @@ step_watch(struct session *s, struct clock_pair at)
 		s->now = at.mono;
 	s->clock_seen = true;
 	if (seen && (moved > STEP_NS || moved < -STEP_NS))
-		step_cut(s, at.mono);
+		step_cut(s, s->now); /* a T4 may be older */
 }

@@ -24,7 +24,7 @@ struct counts {
 };
 
 /* Truth of the packets scheduled in [from, to). `either`: reached it too late
- * for anyone to tell. */
+ * for anyone to tell, or after the last that was answered. */
 static struct counts
 truth_of(const struct world *w, int64_t from, int64_t to, int64_t *either)
 {
@@ -41,7 +41,8 @@ truth_of(const struct world *w, int64_t from, int64_t to, int64_t *either)
 			t.received++;
 		else if (p->reached_ns < 0)
 			t.fwd++;
-		else if (p->reached_ns - p->t1_ns > 1500 * MS)
+		else if (p->reached_ns - p->t1_ns > 1500 * MS ||
+		         i + 12 >= w->c.packets)
 			++*either;
 		else
 			t.bwd++;

@@ -23,12 +23,19 @@ TWAMP = VECTORS["twamp_test"]
 FAMILY = {"4": (socket.AF_INET, "127.0.0.1"), "6": (socket.AF_INET6, "::1")}
 
 
-def free_port(host="127.0.0.1"):
-    """A UDP port free on every local address right now."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_DGRAM) as s:
-        s.bind((host, 0))
-        return s.getsockname()[1]
+def free_port():
+    """A UDP port free on every local address, below those that the kernel hands
+    out: a session of another file's mesh would take one of them meanwhile."""
+    with open("/proc/sys/net/ipv4/ip_local_port_range", encoding="ascii") as f:
+        first_ephemeral = int(f.read().split()[0])
+    for _ in range(100):
+        port = random.randrange(first_ephemeral - 8000, first_ephemeral)
+        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as s:
+            s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+            with contextlib.suppress(OSError):
+                s.bind(("::", port))
+                return port
+    raise RuntimeError(f"no free UDP port below {first_ephemeral}")
 
 
 @contextlib.contextmanager

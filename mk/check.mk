@@ -14,7 +14,7 @@ unit: $(UNIT_BIN)
 
 # What has threads, for ThreadSanitizer: the tests that start some. Without
 # address randomisation, which this compiler's TSan cannot bear at high entropy.
-THREAD_SRC = $(shell grep -lE 'pthread_create|truth_open|prober_start|writer_start|writerbox|web_start|bus_start' $(UNIT_SRC) /dev/null)
+THREAD_SRC = $(shell grep -lE 'pthread_create|truth_open|(prober|writer|web|bus)_start|/(mirror|writerbox)\.h' $(UNIT_SRC) /dev/null)
 THREAD_BIN = $(patsubst %.c,$(B)/%,$(THREAD_SRC))
 unit-threads:
 	@$(MAKE) --no-print-directory $(THREAD_BIN)

@@ -69,6 +69,26 @@ mono_to_wall(struct mono m, struct clock_pair near)
 	return (struct wall){near.wall.ns + (m.ns - near.mono.ns)};
 }
 
+/* a moved by d_ns, whatever they are: a step is as large as it likes, and the
+ * way back undoes it. */
+static inline struct wall
+wall_moved(struct wall a, int64_t d_ns)
+{
+	return (struct wall){(int64_t)((uint64_t)a.ns + (uint64_t)d_ns)};
+}
+
+/*
+ * Which wall clock dates something: wall - CLOCK_BOOTTIME, of one boot of the
+ * kernel. The difference of two marks is how far the clock was moved between
+ * them, whoever compares them and when.
+ */
+#define BOOT_ID_BYTES 16
+struct clock_mark {
+	_Bool known; /* else the rest is not valid */
+	int64_t ns;
+	uint8_t boot_id[BOOT_ID_BYTES];
+};
+
 /* The clock's own claim about itself, for Error Estimates. */
 struct clock_quality {
 	int64_t

@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/timex.h>
 
 /* Two reads of a clock lie 50 to 80 ns apart (under 1 us where they are system
@@ -13,6 +14,8 @@
  * on a busy host, hardly twice. */
 #define PAIR_WIDTH_NS 2000
 #define PAIR_TRIES 4
+/* Less than a suspended host sleeps, more than two reads lie apart. */
+#define SLEEP_MIN_NS (100 * NS_PER_MS)
 
 static _Atomic int64_t test_offset_ns;
 /* Instead of the kernel's word; NS_UNKNOWN: ask it. */
@@ -74,6 +77,61 @@ struct wall
 clock_wall_from_kernel(struct timespec ts)
 {
 	return (struct wall){timespec_ns(ts) + test_offset_ns};
+}
+
+int64_t
+clock_slept_ns(void)
+{
+	int64_t slept = read_ns(CLOCK_BOOTTIME);
+
+	slept -= read_ns(CLOCK_MONOTONIC);
+	/* The reads lie apart, and nobody sleeps for less than this. */
+	return slept > SLEEP_MIN_NS ? slept : 0;
+}
+
+static int
+nibble(int c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* "cbb8a49e-2e0c-4a0c-8c6a-7c2e5d2f3b11" */
+bool
+clock_boot_id(uint8_t out[BOOT_ID_BYTES])
+{
+	FILE *f = fopen("/proc/sys/kernel/random/boot_id", "re");
+	uint8_t id[BOOT_ID_BYTES] = {0};
+	unsigned n = 0;
+	int c;
+
+	if (!f)
+		return false;
+	while (n < 2 * BOOT_ID_BYTES && (c = getc(f)) != EOF) {
+		if (c == '-')
+			continue;
+		if (nibble(c) < 0)
+			break;
+		id[n / 2] = (uint8_t)(id[n / 2] << 4 | nibble(c));
+		n++;
+	}
+	(void)fclose(f);
+	if (n < 2 * BOOT_ID_BYTES)
+		return false;
+	memcpy(out, id, sizeof(id));
+	return true;
+}
+
+struct clock_mark
+clock_mark_now(void)
+{
+	const struct clock_pair now = clock_now();
+	struct clock_mark m = {.ns = now.wall.ns - now.mono.ns};
+
+	m.ns -= clock_slept_ns();
+	m.known = clock_boot_id(m.boot_id);
+	return m;
 }
 
 struct clock_quality

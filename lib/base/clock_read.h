@@ -26,6 +26,15 @@ struct wall clock_wall(void);
 /* A kernel stamp (CLOCK_REALTIME timespec) as wall time, hook applied. */
 struct wall clock_wall_from_kernel(struct timespec ts);
 
+/* What CLOCK_BOOTTIME is ahead of the monotonic clock: how long the host has
+ * slept. wall - monotonic less this is the ns of a struct clock_mark. */
+int64_t clock_slept_ns(void);
+/* The id of this boot of the kernel; false: not to be read. */
+bool clock_boot_id(uint8_t out[BOOT_ID_BYTES])
+    __attribute__((warn_unused_result));
+/* The clock as it is now. */
+struct clock_mark clock_mark_now(void);
+
 /*
  * Asks the kernel about its discipline (ntp_adjtime, modes 0; about 1 us: call
  * it once a second). max_error_ns is never below floor_ns, since timesyncd and

@@ -172,6 +172,30 @@ START_TEST(test_offset_file)
 }
 END_TEST
 
+START_TEST(test_mark)
+{
+	const struct clock_mark a = clock_mark_now();
+	uint8_t id[BOOT_ID_BYTES];
+	struct clock_mark b;
+
+	ck_assert(a.known);
+	ck_assert(clock_boot_id(id));
+	ck_assert_mem_eq(a.boot_id, id, sizeof(id));
+	ck_assert_int_ge(clock_slept_ns(), 0);
+	ck_assert_int_eq(setenv("TWMESH_TEST_CLOCK_OFFSET", "3600", 1), 0);
+	ck_assert_ptr_null(clock_test_init());
+	b = clock_mark_now();
+	ck_assert_int_gt(b.ns - a.ns, 3599 * NS_PER_S);
+	ck_assert_int_lt(b.ns - a.ns, 3601 * NS_PER_S);
+	ck_assert_int_eq(setenv("TWMESH_TEST_CLOCK_OFFSET", "0", 1), 0);
+	ck_assert_ptr_null(clock_test_init());
+	ck_assert_int_eq(unsetenv("TWMESH_TEST_CLOCK_OFFSET"), 0);
+	ck_assert_int_eq(
+	    wall_moved(wall_moved((struct wall){INT64_MAX}, 5), -5).ns,
+	    INT64_MAX);
+}
+END_TEST
+
 START_TEST(test_format)
 {
 	static const struct {
@@ -259,6 +283,7 @@ main(void)
 	tcase_add_test(t, a_claim_stands_in_for_the_kernels);
 	tcase_add_test(t, test_offset_file);
 	tcase_add_test(t, test_format);
+	tcase_add_test(t, test_mark);
 	tcase_add_test(t, test_quality);
 	tcase_add_test(t, test_log_limit);
 	tcase_add_test(t, test_log_level);

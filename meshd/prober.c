@@ -42,6 +42,7 @@
 #define OUTBOX_MAX 4096            /* letters; more wait in our own list */
 #define HELD_MAX 20000U /* 90 MB: the main thread has been dead for long */
 #define FIFO_PRIORITY 10
+#define SLEEP_MIN_NS (100 * NS_PER_MS) /* of the host; less is no sleep */
 
 /* --- results -------------------------------------------------------------- */
 
@@ -90,6 +91,14 @@ hand_over(struct prober *p, struct letter *l)
 		hold(p, l);
 }
 
+/* The clock that dates what its session gives. */
+static int64_t
+without_sleep(int64_t clock_ns)
+{
+	return clock_ns == NS_UNKNOWN ? NS_UNKNOWN
+	                              : clock_ns - clock_slept_ns();
+}
+
 static void
 deliver_results(struct prober *p, struct probe *pr)
 {
@@ -103,6 +112,7 @@ deliver_results(struct prober *p, struct probe *pr)
 			continue;
 		}
 		l->kind = LETTER_RESULT;
+		l->clock_ns = without_sleep(session_clock_ns(pr->session));
 		l->result = r;
 		atomic_fetch_add_explicit(&p->stats.results, 1,
 		                          memory_order_relaxed);
@@ -125,7 +135,10 @@ deliver_runs(struct prober *p, struct probe *pr)
 		}
 		run.src = io_source(p, pr, run.first_flow);
 		run.dst = pr->dst;
-		*l = (struct run_letter){.kind = LETTER_RUN, .run = run};
+		*l = (struct run_letter){
+		    .kind = LETTER_RUN,
+		    .clock_ns = without_sleep(session_clock_ns(pr->session)),
+		    .run = run};
 		hand_over(p, &l->letter);
 	}
 }
@@ -135,14 +148,17 @@ deliver_revisions(struct prober *p, struct probe *pr)
 {
 	struct revision_letter *l;
 	struct revision r;
+	int64_t clock_ns;
 
-	while (session_take_revision(pr->session, &r)) {
+	while (session_take_revision(pr->session, &r, &clock_ns)) {
 		l = malloc(sizeof(*l));
 		if (!l) {
 			log_error("prober: no memory for a revision: lost");
 			continue;
 		}
 		*l = (struct revision_letter){.kind = LETTER_REVISION,
+		                              .clock_ns =
+		                                  without_sleep(clock_ns),
 		                              .revision = r};
 		hand_over(p, &l->letter);
 	}
@@ -377,18 +393,37 @@ finish_all(struct prober *p)
 	hand_over_held(p, SIZE_MAX);
 }
 
+/* Before any session is told the time: else it took a sleep for a step. */
+static void
+watch_sleep(struct prober *p)
+{
+	const int64_t slept_ns = clock_slept_ns();
+	const int64_t more_ns = slept_ns - p->slept_ns;
+
+	if (more_ns < SLEEP_MIN_NS)
+		return;
+	p->slept_ns = slept_ns;
+	p->before = clock_now();
+	for (size_t i = 0; i < p->table_n; i++)
+		session_slept(p->table[i]->session, more_ns);
+	for (size_t i = 0; i < p->ending_n; i++)
+		session_slept(p->ending[i]->session, more_ns);
+}
+
 static void *
 prober_main(void *arg)
 {
 	struct prober *p = arg;
 
 	ask_for_priority(p);
+	p->slept_ns = clock_slept_ns();
 	p->before = clock_now();
 	p->last_second = mono_add_ns(p->before.mono, -NS_PER_S);
 	p->last_sweep = p->last_drain = p->send_not_before = p->before.mono;
 	while (!atomic_load(&p->stop)) {
 		const struct mono now = clock_mono();
 
+		watch_sleep(p);
 		each_second(p, now);
 		send_due(p);
 		if (drain_is_due(p, now))

@@ -151,6 +151,7 @@ struct prober {
 	struct held_list held;
 	size_t sweep_at, sweep_left; /* next probe; how many have their turn */
 	struct mono last_sweep, last_drain, last_second, send_not_before;
+	int64_t slept_ns;         /* the host, as the sessions know it */
 	struct clock_pair before; /* read at the last drain */
 	struct clock_quality quality;
 	struct log_limit send_limit, hold_limit;

@@ -55,7 +55,7 @@ ping_sum_take(struct ping_sum *sum, struct session *s)
 			sum->r = r;
 		sum->has_result = true;
 	}
-	while (session_take_revision(s, &rev)) {
+	while (session_take_revision(s, &rev, NULL)) {
 		int64_t *v = sum->r.v;
 
 		if (rev.start.ns != sum->r.start.ns)

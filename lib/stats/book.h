@@ -44,6 +44,7 @@ struct book_flow {
 struct book {
 	struct book *next; /* older to newer */
 	struct wall start; /* of the interval, as in its result */
+	int64_t clock_ns;  /* when shipped: the clock of start, wall - mono */
 	bool shipped, changed;
 	bool restart; /* the reflector began anew within it */
 	unsigned flows;

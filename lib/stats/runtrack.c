@@ -91,7 +91,9 @@ run_sum(const struct runtrack *t)
 static struct run_edge
 edge_of(const struct pkt *p, unsigned flow)
 {
-	return (struct run_edge){true, p->t1, p->order, p->seq, flow};
+	const struct clock_pair t1 = {pkt_sent_at(p), p->t1.mono};
+
+	return (struct run_edge){true, t1, p->order, p->seq, flow};
 }
 
 /* --- news ----------------------------------------------------------------- */
@@ -191,6 +193,42 @@ tell_active(const struct view *v, enum loss_run_state state)
 	    describe(v, &t->before, &t->first, &t->last, &nobody, &sum);
 
 	tell(v, &r, state);
+}
+
+static void
+redate(struct wall *w, int64_t moved_ns)
+{
+	if (w->ns != NS_UNKNOWN)
+		*w = wall_moved(*w, moved_ns);
+}
+
+static void
+redate_run(struct loss_run *r, int64_t moved_ns)
+{
+	redate(&r->first, moved_ns);
+	redate(&r->last, moved_ns);
+	redate(&r->before, moved_ns);
+	redate(&r->after, moved_ns);
+	for (size_t i = 0; i < r->packet_n; i++) {
+		redate(&r->packet[i].t1, moved_ns);
+		redate(&r->packet[i].t4, moved_ns);
+	}
+}
+
+void
+runtrack_redate(struct runtrack *t, int64_t moved_ns)
+{
+	struct run_edge *edge[] = {&t->before, &t->first,      &t->last,
+	                           &t->seen,   &t->told_first, &t->told_last};
+
+	for (size_t i = 0; i < sizeof(edge) / sizeof(edge[0]); i++)
+		redate(&edge[i]->t1.wall, moved_ns);
+	for (size_t i = 0; i < t->head_n; i++) {
+		redate(&t->head[i].p.t1, moved_ns);
+		redate(&t->head[i].p.t4, moved_ns);
+	}
+	for (struct run_news *n = t->news; n; n = n->next)
+		redate_run(&n->run, moved_ns);
 }
 
 /* --- the walk ------------------------------------------------------------- */

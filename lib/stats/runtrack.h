@@ -91,6 +91,10 @@ void runtrack_sent(struct runtrack *t, unsigned flow, struct pkt *p);
 /* Our own socket dropped packets, of those sent until now. */
 void runtrack_dropped(struct runtrack *t, struct mono now);
 
+/* The wall clock stepped: all dates follow, those of news that were not taken
+ * yet too. The packets of the window are the caller's. */
+void runtrack_redate(struct runtrack *t, int64_t moved_ns);
+
 /* What it needs of the session: the lossbook of each flow. */
 typedef struct lossbook *runtrack_flow_fn(void *arg, unsigned flow);
 /* Packets were received or lost; now is when. */

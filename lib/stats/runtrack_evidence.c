@@ -35,7 +35,7 @@ evidence_of(const struct pkt *p, unsigned flow)
 	    .sender_ttl = -1,
 	    .ttl = -1,
 	    .tos = -1,
-	    .t1 = p->t1.wall,
+	    .t1 = pkt_sent_at(p),
 	    .t2 = unknown,
 	    .t3 = unknown,
 	    .t4 = unknown,

@@ -46,6 +46,7 @@ struct pkt {
 	struct book *book;   /* borrowed; outlives iv */
 	uint64_t order;      /* of sending, over all flows of the session */
 	struct clock_pair t1;
+	int64_t moved_ns; /* of the wall clock since t1, by steps */
 	uint64_t t1_wire;
 	int64_t t1_nic_ns;      /* NS_UNKNOWN */
 	int64_t fwd_ns, bwd_ns; /* when settled; NS_UNKNOWN */
@@ -54,7 +55,7 @@ struct pkt {
 	uint32_t arrival; /* rank of its arrival at the reflector, without
 	                   * copies, from 1; 0 unknown */
 	int16_t sender_ttl, ttl, tos; /* -1 */
-	struct wall t2, t3, t4;
+	struct wall t2, t3, t4;       /* t4 is moved by steps */
 };
 
 struct seqwin {
@@ -74,6 +75,14 @@ static inline int32_t
 seq_diff(uint32_t a, uint32_t b)
 {
 	return (int32_t)(a - b);
+}
+
+/* T1 by the wall clock of today, as it is told outside: t1 itself stays by the
+ * clock of its time, as the other samples of its interval. */
+static inline struct wall
+pkt_sent_at(const struct pkt *p)
+{
+	return wall_moved(p->t1.wall, p->moved_ns);
 }
 
 /* Room for `packets`, rounded up to a power of two. False: out of memory. */

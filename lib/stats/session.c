@@ -297,11 +297,13 @@ session_tx_stamp(struct session *s, unsigned flow, uint32_t seq,
 	struct pkt *p =
 	    flow < s->p.flows ? seqwin_find(&s->flow[flow].win, seq) : NULL;
 
+	step_watch(s, now);
 	if (!p || p->state != PKT_SENT || p->t1_kernel ||
 	    mono_diff_ns(t1.mono, p->t1.mono) < 0 ||
 	    mono_diff_ns(now.mono, t1.mono) < 0)
 		return false;
 	p->t1 = t1;
+	p->moved_ns = 0;
 	p->t1_kernel = true;
 	p->t1_nic_ns = nic_ns;
 	return true;
@@ -457,6 +459,7 @@ session_take(struct session *s, struct result *out)
 	interval_result(iv, &s->conf, out);
 	out->dst_id = s->p.dst_id;
 	out->class_id = s->p.class_id;
+	iv->book->clock_ns = s->clock_off_ns;
 	iv->book->shipped = true;
 	iv->book->changed = false;
 	spare_put(s, iv);
@@ -482,7 +485,8 @@ session_take_run(struct session *s, struct loss_run *out)
 }
 
 bool
-session_take_revision(struct session *s, struct revision *out)
+session_take_revision(struct session *s, struct revision *out,
+                      int64_t *clock_ns)
 {
 	for (struct book *k = s->books.head; k; k = k->next) {
 		struct tally sum;
@@ -497,10 +501,18 @@ session_take_revision(struct session *s, struct revision *out)
 		                         .lost_fwd = sum.fwd,
 		                         .lost_bwd = sum.bwd,
 		                         .lost_undet = tally_undet(&sum)};
+		if (clock_ns)
+			*clock_ns = k->clock_ns;
 		books_tidy(s);
 		return true;
 	}
 	return false;
+}
+
+int64_t
+session_clock_ns(const struct session *s)
+{
+	return s->clock_seen ? s->clock_off_ns : NS_UNKNOWN;
 }
 
 uint32_t

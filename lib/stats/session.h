@@ -30,6 +30,11 @@
  * monotonic time and T3 - T2 accepted only within 0 .. T4 - T1; lost =
  * forward + backward + undetermined always; a direction is decided per packet
  * by the receive bitmap, for runs beyond its 64 by the reflector's counters.
+ *
+ * Steps. A jump of the wall clock cuts the open intervals, and everything that
+ * was not taken yet is dated anew, as if the clock had always been what it is
+ * now: starts of intervals, loss runs with our own stamps of their packets.
+ * Delays stay by the clock of their samples.
  */
 #ifndef TWMESH_STATS_SESSION_H
 #define TWMESH_STATS_SESSION_H
@@ -169,7 +174,16 @@ bool session_take(struct session *s, struct result *out);
 /* News of loss runs, oldest first; the packets of *out are the caller's
  * (loss_run_clear()). src and dst are left unset. */
 bool session_take_run(struct session *s, struct loss_run *out);
-bool session_take_revision(struct session *s, struct revision *out);
+/* *clock_ns (unless NULL): session_clock_ns() when its result was taken, by
+ * which it is dated too. */
+bool session_take_revision(struct session *s, struct revision *out,
+                           int64_t *clock_ns);
+/* The host slept for so long: the wall clock went on, the monotonic one did
+ * not. It cuts as a step does, but what was dated before was dated right. */
+void session_slept(struct session *s, int64_t ns);
+/* The clock by which results and runs taken now are dated: wall - monotonic,
+ * as it was last told. NS_UNKNOWN before that. */
+int64_t session_clock_ns(const struct session *s);
 
 bool session_answered(const struct session *s); /* ever, in this session */
 uint32_t session_outstanding(const struct session *s);

@@ -237,18 +237,46 @@ flows_cut(struct session *s)
 }
 
 static void
-mark_stepped(struct session *s)
+packets_stepped(struct session *s, int64_t moved_ns)
 {
 	for (unsigned i = 0; i < s->p.flows; i++) {
 		struct seqwin *w = &s->flow[i].win;
 
-		for (uint32_t seq = w->tail; seq != w->next; seq++) {
+		for (uint32_t seq = seqwin_first(w); seq != w->next; seq++) {
 			struct pkt *p = seqwin_find(w, seq);
 
-			if (p)
+			if (!p)
+				continue;
+			p->moved_ns =
+			    wall_moved((struct wall){p->moved_ns}, moved_ns).ns;
+			if (p->has_rseq)
+				p->t4 = wall_moved(p->t4, moved_ns);
+			if (seq_diff(seq, w->tail) >= 0)
 				p->stepped = true;
 		}
 	}
+}
+
+static void
+redate_intervals(const struct interval_list *l, int64_t moved_ns)
+{
+	for (struct interval *iv = l->head; iv; iv = iv->next) {
+		iv->start = wall_moved(iv->start, moved_ns);
+		iv->wall_end = wall_moved(iv->wall_end, moved_ns);
+		iv->book->start = iv->start;
+	}
+}
+
+/* What was not taken yet is dated by the clock as it is now, so that all that
+ * is taken is by one clock, session_clock_ns(). */
+static void
+redate(struct session *s, int64_t moved_ns)
+{
+	redate_intervals(&s->open, moved_ns);
+	redate_intervals(&s->closed, moved_ns);
+	s->last_start = wall_moved(s->last_start, moved_ns);
+	packets_stepped(s, moved_ns);
+	runtrack_redate(&s->runs, moved_ns);
 }
 
 static void
@@ -264,10 +292,19 @@ step_cut(struct session *s, struct mono now)
 		}
 		iv->cut = true;
 	}
-	mark_stepped(s);
 	flows_cut(s);
 	s->fresh = s->stepped = true;
 	s->closed_end = (struct wall){INT64_MIN / 2};
+}
+
+void
+session_slept(struct session *s, int64_t ns)
+{
+	if (!s->clock_seen)
+		return;
+	s->clock_off_ns += ns;
+	step_cut(s, s->now);
+	packets_stepped(s, 0);
 }
 
 void
@@ -284,6 +321,8 @@ step_watch(struct session *s, struct clock_pair at)
 	if (!seen || mono_diff_ns(at.mono, s->now) > 0)
 		s->now = at.mono;
 	s->clock_seen = true;
-	if (seen && (moved > STEP_NS || moved < -STEP_NS))
-		step_cut(s, s->now); /* a T4 may be older */
+	if (!seen || (moved <= STEP_NS && moved >= -STEP_NS))
+		return;
+	step_cut(s, s->now); /* a T4 may be older */
+	redate(s, moved);
 }

@@ -108,7 +108,8 @@ void interval_close_head(struct session *s);
 void spare_put(struct session *s, struct interval *iv);
 /* Frees books that nobody needs any more. */
 void books_tidy(struct session *s);
-/* Looks for a step of the wall clock, and cuts the open intervals at it. */
+/* Looks for a step of the wall clock: cuts the open intervals at it, and dates
+ * anew what was not taken yet. */
 void step_watch(struct session *s, struct clock_pair at);
 /* No IPDV or jitter across this instant. */
 void flows_cut(struct session *s);

@@ -184,7 +184,7 @@ any_take(struct any *a)
 		ck_assert_int_le(x[METRIC_RTT_UNKNOWN], x[METRIC_RECEIVED]);
 		ck_assert_int_ge(x[METRIC_LOSS_RUNS_LONG], 0);
 	}
-	while (session_take_revision(a->s, &v))
+	while (session_take_revision(a->s, &v, NULL))
 		any_revision(a, &v);
 	while (session_take_run(a->s, &r)) {
 		ck_assert_uint_eq(r.lost,

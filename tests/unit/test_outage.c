@@ -407,7 +407,7 @@ START_TEST(an_outage_of_days_ends_at_once_and_corrects_what_is_kept)
 	ck_assert_uint_eq(a.lost_fwd, 30 * 86400);
 	ck_assert_int_eq(a.lower_ns, (30 * 86400 - 1) * 100 * MS);
 	loss_run_clear(&a);
-	while (session_take_revision(l.s, &v)) {
+	while (session_take_revision(l.s, &v, NULL)) {
 		ck_assert_uint_eq(v.lost_fwd, 600);
 		ck_assert_uint_eq(v.lost_undet, 0);
 		revised++;

@@ -696,10 +696,12 @@ step_test(int64_t step)
 	l.now += 95 * MS;
 	lab_run(&l, "o", 264);
 	lab_until(&l, l.now + 20 * NS_PER_S);
-	r = lab_take(&l);
+	r = lab_take(&l); /* it had closed before */
 	ck_assert_int_eq(r.v[METRIC_SENT], 100);
+	ck_assert_int_eq(r.start.ns, WALL0 + step);
 	r = lab_take(&l);
 	start = r.start.ns;
+	ck_assert_int_eq(start, WALL0 + 10 * NS_PER_S + step);
 	ck_assert_int_eq(r.v[METRIC_SENT], 36);
 	ck_assert_int_eq(r.v[METRIC_FLAGS], RESULT_SYNC_SRC | RESULT_SYNC_DST |
 	                                        RESULT_CLOCK_STEP |
@@ -726,6 +728,109 @@ START_TEST(a_clock_step_cuts_the_interval)
 	step_test(-2 * NS_PER_S);
 	step_test(3600 * NS_PER_S);
 	step_test(-3600 * NS_PER_S);
+}
+END_TEST
+
+/* Packets 20 to 24 are lost, before the step; all sent 100 ms apart. */
+static void
+run_across_step(int64_t step)
+{
+	const struct wall t0 = {WALL0 + step}; /* the world began then */
+	struct loss_run r;
+	struct lab l;
+
+	wall_shift = 0;
+	lab_open(&l, params());
+	lab_run(&l, "o", 20);
+	lab_run(&l, "f", 5);
+	lab_until(&l, 5 * NS_PER_S);
+	wall_shift = step;
+	lab_run(&l, "o", 5);
+	r = lab_take_run(&l, LOSS_RUN_CONFIRMED); /* found before the step */
+	ck_assert_int_eq(wall_diff_ns(r.first, t0), 2000 * MS);
+	ck_assert_int_eq(wall_diff_ns(r.last, t0), 2200 * MS);
+	ck_assert_int_eq(wall_diff_ns(r.before, t0), 1900 * MS);
+	r = lab_take_run(&l, LOSS_RUN_CLOSED);
+	ck_assert_int_eq(wall_diff_ns(r.first, t0), 2000 * MS);
+	ck_assert_int_eq(wall_diff_ns(r.last, t0), 2400 * MS);
+	ck_assert_int_eq(wall_diff_ns(r.before, t0), 1900 * MS);
+	ck_assert_int_eq(wall_diff_ns(r.after, t0), 5000 * MS);
+	ck_assert_int_eq(r.upper_ns, 3100 * MS);
+	ck_assert_uint_eq(r.packet_n, 26);
+	for (unsigned i = 0; i < 26; i++) {
+		const struct loss_run_packet *p = &r.packet[i];
+		const int64_t sent = i < 25 ? i * 100 * MS : 5000 * MS;
+
+		ck_assert_int_eq(wall_diff_ns(p->t1, t0), sent);
+		if (p->fate != FATE_RECEIVED)
+			continue;
+		ck_assert_int_eq(wall_diff_ns(p->t4, t0),
+		                 sent + 10 * MS + 10 * US);
+		ck_assert_int_eq(p->t2.ns - WALL0, sent + 5 * MS);
+	}
+	loss_run_clear(&r);
+	session_free(l.s);
+}
+
+START_TEST(a_loss_run_is_dated_by_the_clock_it_is_told_by)
+{
+	run_across_step(3600 * NS_PER_S);
+	run_across_step(-3600 * NS_PER_S);
+	wall_shift = 0;
+}
+END_TEST
+
+START_TEST(a_sleep_of_the_host_is_no_step)
+{
+	const int64_t slept = 600 * NS_PER_S;
+	struct lab l;
+	struct result r;
+
+	lab_open(&l, params());
+	session_slept(l.s, slept); /* before anything: nothing */
+	lab_run(&l, "o", 35);
+	session_slept(l.s, slept);
+	wall_shift = slept; /* the monotonic clock stood still */
+	lab_run(&l, "o", 100);
+	lab_until(&l, 60 * NS_PER_S);
+	ck_assert_int_eq(session_clock_ns(l.s), WALL0 - MONO0 + slept);
+	r = lab_take(&l);
+	ck_assert_int_eq(r.start.ns, WALL0);
+	ck_assert_int_eq(r.v[METRIC_SENT], 35);
+	ck_assert(r.v[METRIC_FLAGS] & RESULT_CLOCK_STEP);
+	r = lab_take(&l);
+	ck_assert_int_eq(r.start.ns, WALL0 + slept);
+	wall_shift = 0;
+	session_free(l.s);
+}
+END_TEST
+
+START_TEST(a_revision_is_dated_as_its_result_was)
+{
+	struct lab l;
+	struct result r;
+	struct revision v;
+	int64_t clock_ns;
+
+	lab_open(&l, params());
+	ck_assert_int_eq(session_clock_ns(l.s), NS_UNKNOWN);
+	lab_run(&l, "o", 50);
+	lab_run(&l, "f", 100);
+	r = lab_take(&l);
+	ck_assert_int_eq(r.start.ns, WALL0);
+	ck_assert_int_gt(r.v[METRIC_LOST_UNDET], 0);
+	ck_assert_int_eq(session_clock_ns(l.s), WALL0 - MONO0);
+	wall_shift = -3600 * NS_PER_S;
+	lab_run(&l, "o", 10);
+	ck_assert_int_eq(session_clock_ns(l.s), WALL0 - MONO0 + wall_shift);
+	ck_assert(session_take_revision(l.s, &v, &clock_ns));
+	ck_assert_int_eq(v.start.ns, WALL0);
+	ck_assert_int_eq(clock_ns, WALL0 - MONO0);
+	lab_until(&l, 60 * NS_PER_S);
+	r = lab_take(&l);
+	ck_assert_int_eq(r.start.ns, WALL0 + 10 * NS_PER_S + wall_shift);
+	session_free(l.s);
+	wall_shift = 0;
 }
 END_TEST
 
@@ -1091,6 +1196,9 @@ main(void)
 	tcase_add_test(t, a_bitmap_that_cannot_be_true_is_not_believed);
 	tcase_add_test(t, sequence_numbers_wrap);
 	tcase_add_test(t, a_clock_step_cuts_the_interval);
+	tcase_add_test(t, a_loss_run_is_dated_by_the_clock_it_is_told_by);
+	tcase_add_test(t, a_sleep_of_the_host_is_no_step);
+	tcase_add_test(t, a_revision_is_dated_as_its_result_was);
 	tcase_add_test(t, a_slewed_clock_is_no_step);
 	tcase_add_test(t,
 	               a_burst_over_the_window_takes_the_oldest_out_honestly);

@@ -319,7 +319,7 @@ collect(struct world *w)
 		check_counts(&w->result[w->results]);
 		w->results++;
 	}
-	while (session_take_revision(w->s, &v))
+	while (session_take_revision(w->s, &v, NULL))
 		take_revision(w, &v);
 	while (w->runs < WORLD_RUNS && session_take_run(w->s, &w->run[w->runs]))
 		w->runs++;

@@ -165,6 +165,7 @@ struct msg_heartbeat {
 	uint64_t reflector_rx_drops;
 	struct host_limited host_limited[MSG_HOST_LIMITED_MAX];
 	size_t host_limited_n;
+	struct clock_mark mark; /* of the clock of `sent` */
 	/* from controllers */
 	bool has_instance;
 	struct id16 instance_id;
@@ -224,6 +225,7 @@ struct msg_batch {
 	uint8_t digest[16];
 	uint8_t *body; /* owned */
 	size_t body_len;
+	struct clock_mark mark; /* of the clock that dated the body */
 };
 
 enum ack_status { ACK_STORED, ACK_DUPLICATE, ACK_PUT_ASIDE };

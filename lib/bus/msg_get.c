@@ -353,6 +353,25 @@ get_host_limited(struct wire_get *w, const Twmesh__Wire__Heartbeat *h,
 }
 
 static bool
+get_mark(struct wire_get *w, const Twmesh__Wire__ClockMark *m,
+         struct clock_mark *out)
+{
+	struct wall less;
+
+	if (!m)
+		return true;
+	if (!get_wall(w, "clock.wall_less_boot_ns", m->wall_less_boot_ns,
+	              &less))
+		return false;
+	if (m->boot_id.len != sizeof(out->boot_id))
+		return wire_bad(w, "clock.boot_id");
+	memcpy(out->boot_id, m->boot_id.data, sizeof(out->boot_id));
+	out->ns = less.ns;
+	out->known = true;
+	return true;
+}
+
+static bool
 get_heartbeat(struct wire_get *w, const Twmesh__Wire__Heartbeat *h,
               struct msg_heartbeat *out)
 {
@@ -372,7 +391,8 @@ get_heartbeat(struct wire_get *w, const Twmesh__Wire__Heartbeat *h,
 	out->storing = h->has_storing && h->storing;
 	return get_wall(w, "sent_wall_ns", h->sent_wall_ns, &out->sent) &&
 	       get_u64(w, "epoch", h->epoch, &out->epoch) &&
-	       get_heartbeat_node(w, h, out) && get_host_limited(w, h, out);
+	       get_heartbeat_node(w, h, out) && get_host_limited(w, h, out) &&
+	       get_mark(w, h->clock, &out->mark);
 }
 
 static bool
@@ -383,7 +403,8 @@ get_batch(struct wire_get *w, const Twmesh__Wire__Batch *b,
 
 	if (!get_id16(w, "spool_id", b->spool_id, &out->spool_id) ||
 	    !get_u64(w, "seq", b->seq, &out->seq) ||
-	    !get_u32(w, "rows", b->rows, 0, MSG_ROWS_MAX, &out->rows))
+	    !get_u32(w, "rows", b->rows, 0, MSG_ROWS_MAX, &out->rows) ||
+	    !get_mark(w, b->clock, &out->mark))
 		return false;
 	if (out->seq == 0)
 		return wire_bad(w, "seq");

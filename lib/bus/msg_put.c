@@ -180,6 +180,25 @@ put_host_limited(struct arena *a, const struct msg_heartbeat *h,
 	return true;
 }
 
+/* False when out of memory; *out is NULL for no mark. */
+static bool
+put_mark(struct arena *a, const struct clock_mark *m,
+         Twmesh__Wire__ClockMark **out)
+{
+	Twmesh__Wire__ClockMark *w;
+
+	if (!m->known)
+		return true;
+	w = arena_alloc(a, sizeof(*w));
+	if (!w)
+		return false;
+	twmesh__wire__clock_mark__init(w);
+	w->wall_less_boot_ns = m->ns;
+	w->boot_id = put_bytes(m->boot_id, sizeof(m->boot_id));
+	*out = w;
+	return true;
+}
+
 static Twmesh__Wire__Heartbeat *
 put_heartbeat(struct arena *a, const struct msg_heartbeat *h)
 {
@@ -218,6 +237,8 @@ put_heartbeat(struct arena *a, const struct msg_heartbeat *h)
 	w->has_instance_id = h->has_instance;
 	w->instance_id = put_bytes(h->instance_id.b, ID16_BYTES);
 	w->has_storing = w->storing = h->storing;
+	if (!put_mark(a, &h->mark, &w->clock))
+		return NULL;
 	return put_host_limited(a, h, w) ? w : NULL;
 }
 
@@ -234,7 +255,7 @@ put_batch(struct arena *a, const struct msg_batch *b)
 	w->rows = b->rows;
 	w->digest = put_bytes(b->digest, sizeof(b->digest));
 	w->body = put_bytes(b->body, b->body_len);
-	return w;
+	return put_mark(a, &b->mark, &w->clock) ? w : NULL;
 }
 
 static Twmesh__Wire__BatchAck *

@@ -205,6 +205,16 @@ some_heartbeat(struct msg_heartbeat *h)
 }
 
 static void
+some_mark(struct clock_mark *m)
+{
+	m->known = below(4) != 0;
+	if (!m->known)
+		return;
+	m->ns = some_wall().ns;
+	fill(m->boot_id, sizeof(m->boot_id));
+}
+
+static void
 some_batch(struct msg_batch *b)
 {
 	fill(&b->spool_id, sizeof(b->spool_id));
@@ -214,6 +224,7 @@ some_batch(struct msg_batch *b)
 	b->body = malloc(b->body_len);
 	fill(b->body, b->body_len);
 	batch_digest(b->body, b->body_len, b->digest);
+	some_mark(&b->mark);
 }
 
 static void
@@ -262,6 +273,7 @@ some_msg(struct msg *m, enum msg_kind kind)
 		break;
 	case MESH_HEARTBEAT:
 		some_heartbeat(&m->u.heartbeat);
+		some_mark(&m->u.heartbeat.mark);
 		break;
 	case MESH_BATCH:
 		some_batch(&m->u.batch);
@@ -800,7 +812,9 @@ END_TEST
 static struct {
 	Twmesh__Wire__HostLimited limited;
 	Twmesh__Wire__HostLimited *list[MSG_HOST_LIMITED_MAX + 1];
+	Twmesh__Wire__ClockMark mark;
 	Twmesh__Wire__Heartbeat heartbeat;
+	uint8_t boot_id[BOOT_ID_BYTES + 1];
 } hb;
 
 static void
@@ -814,6 +828,9 @@ hb_reset(void)
 		hb.list[i] = &hb.limited;
 	hb.heartbeat.host_limited = hb.list;
 	hb.heartbeat.n_host_limited = MSG_HOST_LIMITED_MAX;
+	twmesh__wire__clock_mark__init(&hb.mark);
+	hb.mark.boot_id = (ProtobufCBinaryData){BOOT_ID_BYTES, hb.boot_id};
+	hb.heartbeat.clock = &hb.mark;
 }
 
 static enum msg_err
@@ -849,6 +866,47 @@ START_TEST(each_field_of_host_limited_bad_once)
 	BAD_HEARTBEAT(hb.limited.to_wall_ns = 4, "host_limited.to_wall_ns");
 	BAD_HEARTBEAT(hb.limited.drops = UINT64_MAX, "host_limited.drops");
 	BAD_HEARTBEAT(hb.limited.held = UINT64_MAX, "host_limited.held");
+}
+END_TEST
+
+START_TEST(each_field_of_a_clock_mark_bad_once)
+{
+	hb_reset();
+	ck_assert_int_eq(decode_heartbeat(), MSG_OK);
+	BAD_HEARTBEAT(hb.mark.wall_less_boot_ns = INT64_MIN,
+	              "clock.wall_less_boot_ns");
+	BAD_HEARTBEAT(hb.mark.wall_less_boot_ns = MSG_WALL_MAX + 1,
+	              "clock.wall_less_boot_ns");
+	BAD_HEARTBEAT(hb.mark.boot_id.len--, "clock.boot_id");
+	BAD_HEARTBEAT(hb.mark.boot_id.len++, "clock.boot_id");
+	BAD_HEARTBEAT(hb.mark.boot_id.len = 0, "clock.boot_id");
+}
+END_TEST
+
+START_TEST(the_clock_is_outside_of_what_is_sealed)
+{
+	struct msg m, back;
+	uint8_t *bytes;
+	size_t len;
+
+	some_msg(&m, MESH_BATCH);
+	m.u.batch.mark = (struct clock_mark){true, -7, {1, 2, 3}};
+	ck_assert(msg_encode(&m, &bytes, &len));
+	ck_assert_int_eq(msg_decode(bytes, len, &back, &field), MSG_OK);
+	ck_assert(back.u.batch.mark.known);
+	ck_assert_int_eq(back.u.batch.mark.ns, -7);
+	ck_assert_int_eq(back.u.batch.mark.boot_id[2], 3);
+	ck_assert_mem_eq(back.u.batch.digest, m.u.batch.digest, 16);
+	free(bytes);
+	msg_clear(&back);
+	m.u.batch.mark.known = false;
+	ck_assert(msg_encode(&m, &bytes, &len));
+	ck_assert_int_eq(msg_decode(bytes, len, &back, &field), MSG_OK);
+	ck_assert(!back.u.batch.mark.known);
+	ck_assert_mem_eq(back.u.batch.digest, m.u.batch.digest, 16);
+	free(bytes);
+	msg_clear(&back);
+	msg_clear(&m);
 }
 END_TEST
 
@@ -937,6 +995,8 @@ main(void)
 	                    sizeof(hello_cases) / sizeof(hello_cases[0]));
 	tcase_add_test(t, each_field_of_roster_bad_once);
 	tcase_add_test(t, each_field_of_host_limited_bad_once);
+	tcase_add_test(t, each_field_of_a_clock_mark_bad_once);
+	tcase_add_test(t, the_clock_is_outside_of_what_is_sealed);
 	tcase_add_test(t, other_versions_and_unknown_bodies_are_told_apart);
 	tcase_add_test(t, each_field_of_join_bad_once);
 	tcase_add_test(t, a_batch_with_another_digest_is_refused);

@@ -43,7 +43,8 @@ struct link {
 	struct mono beat_sent;  /* our last heartbeat */
 	struct mono heard;      /* anything from it */
 	bool silent;            /* WELCOMED, but not heard for SILENT_NS */
-	bool storing;
+	bool storing;           /* as it says */
+	bool timed; /* it was told how our clock stands, since its welcome */
 	struct msg_welcome welcome; /* valid while WELCOMED */
 	char refusal[MSG_TEXT_MAX];
 	/* Its last heartbeat, to echo. */
@@ -91,7 +92,7 @@ link_is_usable(const struct link *l)
 bool
 link_is_storing(const struct link *l)
 {
-	return l->storing;
+	return l->storing && l->timed;
 }
 
 uint32_t
@@ -187,6 +188,7 @@ send_heartbeat(struct link *l, struct mono now)
 	m.u.heartbeat.has_echo = l->has_echo;
 	m.u.heartbeat.echo_sent = l->echo_sent;
 	m.u.heartbeat.echo_received = l->echo_received;
+	m.u.heartbeat.mark = clock_mark_now();
 	m.u.heartbeat.sent = clock_wall();
 	l->beat_sent = now;
 	l->has_echo = false; /* an echo is good once */
@@ -342,6 +344,7 @@ heard_welcome(struct link *l, const struct msg_welcome *w)
 {
 	l->welcome = *w;
 	l->storing = true;
+	l->timed = false;
 	link_set_state(l, LINK_WELCOMED, "welcome");
 	l->ops->welcome(l->arg, l, w);
 	send_heartbeat(l, clock_mono());
@@ -362,7 +365,7 @@ heard_refused(struct link *l, const char *reason)
 static void
 heard_heartbeat(struct link *l, const struct msg_heartbeat *h)
 {
-	const bool storing = l->storing;
+	const bool was_storing = link_is_storing(l);
 
 	l->has_echo = true;
 	l->echo_sent = h->sent;
@@ -375,13 +378,16 @@ heard_heartbeat(struct link *l, const struct msg_heartbeat *h)
 		send_hello(l, clock_mono());
 		return;
 	}
-	l->storing = h->storing;
-	if (storing != l->storing) {
+	if (l->storing != h->storing)
 		log_info("controller %s: %s", l->title,
-		         l->storing ? "its database is back: shipping"
+		         h->storing ? "its database is back: shipping"
 		                    : "its database is away: keeping results");
+	l->storing = h->storing;
+	if (!l->timed) /* its echo goes ahead of the first batch */
+		send_heartbeat(l, clock_mono());
+	l->timed = true;
+	if (was_storing != link_is_storing(l))
 		l->ops->changed(l->arg, l);
-	}
 	l->ops->epoch(l->arg, l, h->epoch);
 }
 

@@ -86,7 +86,8 @@ enum link_state link_state_of(const struct link *l);
 const char *link_title(const struct link *l);
 /* WELCOMED and heard of lately: results may go there. */
 bool link_is_usable(const struct link *l);
-/* As its last heartbeat says; true before the first. */
+/* As its last heartbeat says; false before the first, whose echo tells it how
+ * far our clock is off: without that it takes no batch. */
 bool link_is_storing(const struct link *l);
 /* Unacknowledged batches allowed, from Welcome. */
 uint32_t link_window(const struct link *l);

@@ -83,7 +83,8 @@ news_batch(const struct news *l)
 {
 	size_t n = 0, packets = 0;
 
-	while (n < l->n && n < NEWS_BATCH) {
+	while (n < l->n && n < NEWS_BATCH &&
+	       letters_same_clock(l->item[n]->clock_ns, l->item[0]->clock_ns)) {
 		packets += packets_of(l, n);
 		if (n > 0 && packets > NEWS_BATCH_PACKETS)
 			break;
@@ -104,7 +105,8 @@ stretch(struct spool_span *s, struct wall from, struct wall to)
 struct spool_span
 news_span(const struct news *l, size_t n)
 {
-	struct spool_span s = {{INT64_MAX}, {INT64_MIN}, 0};
+	struct spool_span s = {
+	    {INT64_MAX}, {INT64_MIN}, 0, l->item[0]->clock_ns};
 
 	for (size_t i = 0; i < n; i++) {
 		if (l->item[i]->kind == LETTER_RUN)

@@ -39,7 +39,8 @@ void news_drop(struct news *l, size_t n);
 bool news_is_over(const struct news *l);
 void news_clear(struct news *l);
 
-/* How many of the oldest make a batch, at least one if there is any. */
+/* How many of the oldest make a batch, at least one if there is any; all of
+ * one clock. */
 size_t news_batch(const struct news *l);
 /* The instants that the n oldest are about; no rows. n > 0. */
 struct spool_span news_span(const struct news *l, size_t n);

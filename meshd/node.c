@@ -372,8 +372,10 @@ static bool
 open_spool(struct node *n, char *err, size_t err_size)
 {
 	char *path = in_state_dir(n, "spool.db"), *aside = NULL;
+	uint8_t boot_id[BOOT_ID_BYTES];
 	const struct spool_opts o = {path, n->config->spool_max_bytes,
-	                             n->config->spool_max_age_ns};
+	                             n->config->spool_max_age_ns,
+	                             clock_boot_id(boot_id) ? boot_id : NULL};
 
 	n->cache_path = in_state_dir(n, "roster.cache");
 	if (path && n->cache_path)

@@ -116,50 +116,74 @@ class_plan(const struct shipper *s, uint32_t class_id)
 
 /* ---- collecting ---- */
 
-static void
-note_lost(struct shipper *s, struct wall from, struct wall to, uint64_t rows,
-          const char *reason)
+/* A gap of results that are dated by one clock, as another one dates it. */
+static struct gap
+gap_by_clock(const struct gap *g, int64_t has_ns, int64_t wants_ns)
 {
-	struct gap *g = &s->lost;
+	struct gap out = *g;
 
-	s->stats.lost_rows += rows;
-	if (g->rows == 0) {
-		g->from = from;
-		g->to = to;
-		(void)snprintf(g->reason, sizeof(g->reason), "%s", reason);
+	if (has_ns != NS_UNKNOWN && wants_ns != NS_UNKNOWN) {
+		out.from = wall_add_ns(out.from, wants_ns - has_ns);
+		out.to = wall_add_ns(out.to, wants_ns - has_ns);
 	}
-	if (from.ns < g->from.ns)
-		g->from = from;
-	if (to.ns > g->to.ns)
-		g->to = to;
-	g->rows += rows;
+	return out;
+}
+
+static void
+note_lost(struct shipper *s, const struct gap *lost, int64_t clock_ns)
+{
+	struct gap *g = &s->lost, more;
+
+	s->stats.lost_rows += lost->rows;
+	if (g->rows == 0) {
+		*g = *lost;
+		s->lost_clock_ns = clock_ns;
+		return;
+	}
+	more = gap_by_clock(lost, clock_ns, s->lost_clock_ns);
+	if (more.from.ns < g->from.ns)
+		g->from = more.from;
+	if (more.to.ns > g->to.ns)
+		g->to = more.to;
+	g->rows += more.rows;
+}
+
+static struct gap
+gap_of(struct wall start, int64_t interval_ns, uint64_t rows,
+       const char *reason)
+{
+	struct gap g = {start, wall_add_ns(start, interval_ns), rows, ""};
+
+	(void)snprintf(g.reason, sizeof(g.reason), "%s", reason);
+	return g;
 }
 
 static void
 group_lose(struct shipper *s, size_t i, const char *reason)
 {
 	const struct group *g = &s->group[i];
+	const struct gap lost = gap_of(g->start, g->interval_ns, g->n, reason);
 
-	note_lost(s, g->start, wall_add_ns(g->start, g->interval_ns), g->n,
-	          reason);
+	note_lost(s, &lost, g->clock_ns);
 	group_remove(s, i);
 }
 
 static struct group *
-find_group(struct shipper *s, const struct result *r)
+find_group(struct shipper *s, const struct result *r, int64_t clock_ns)
 {
 	for (size_t i = s->group_n; i-- > 0;) {
 		struct group *g = &s->group[i];
 
 		if (g->class_id == r->class_id && g->start.ns == r->start.ns &&
-		    g->interval_ns == r->interval_ns && g->epoch == r->epoch)
+		    g->interval_ns == r->interval_ns && g->epoch == r->epoch &&
+		    letters_same_clock(g->clock_ns, clock_ns))
 			return g;
 	}
 	return NULL;
 }
 
 static struct group *
-open_group(struct shipper *s, const struct result *r)
+open_group(struct shipper *s, const struct result *r, int64_t clock_ns)
 {
 	struct group *g;
 
@@ -171,6 +195,7 @@ open_group(struct shipper *s, const struct result *r)
 	g->start = r->start;
 	g->interval_ns = r->interval_ns;
 	g->epoch = r->epoch;
+	g->clock_ns = clock_ns;
 	return g;
 }
 
@@ -201,12 +226,14 @@ add_result(struct shipper *s, struct result_letter *l, struct mono now)
 	s->stats.results++;
 	while (s->stats.waiting >= SHIPPER_RESULTS_MAX && s->group_n > 0)
 		group_lose(s, 0, "disk full");
-	g = find_group(s, r);
+	g = find_group(s, r, l->clock_ns);
 	if (!g)
-		g = open_group(s, r);
+		g = open_group(s, r, l->clock_ns);
 	if (!group_push(g, l)) {
-		note_lost(s, r->start, wall_add_ns(r->start, r->interval_ns), 1,
-		          "out of memory");
+		const struct gap lost =
+		    gap_of(r->start, r->interval_ns, 1, "out of memory");
+
+		note_lost(s, &lost, l->clock_ns);
 		free(l);
 		return;
 	}
@@ -321,11 +348,14 @@ seal_rows(struct shipper *s, const struct group *g, size_t first, size_t n,
           struct clock_pair now)
 {
 	const struct result *row[SHIPPER_BATCH_ROWS];
-	const struct spool_span span = {
-	    g->start, wall_add_ns(g->start, g->interval_ns), (uint32_t)n};
+	const struct spool_span span = {g->start,
+	                                wall_add_ns(g->start, g->interval_ns),
+	                                (uint32_t)n, g->clock_ns};
+	const struct gap lost =
+	    gap_by_clock(&s->lost, s->lost_clock_ns, g->clock_ns);
 	const struct batch_input in = {.result = row,
 	                               .result_n = n,
-	                               .gap = &s->lost,
+	                               .gap = &lost,
 	                               .gap_n = s->lost.rows > 0};
 	uint64_t seq;
 	int rc;
@@ -336,7 +366,10 @@ seal_rows(struct shipper *s, const struct group *g, size_t first, size_t n,
 	if (rc != 0)
 		return rc;
 	if (seq == 0) {
-		note_lost(s, span.from, span.to, n, "invalid");
+		const struct gap bad =
+		    gap_of(g->start, g->interval_ns, n, "invalid");
+
+		note_lost(s, &bad, g->clock_ns);
 		return 0;
 	}
 	if (in.gap_n)

@@ -4,7 +4,7 @@
  *
  *   loss runs ──gathered for 100 ms──▶ sealed, sent before all others
  *   revisions ──the same, after the result they revise──▶ sealed
- *   results ──collected per (class, interval, epoch)──▶ group
+ *   results ──collected per (class, interval, epoch, clock)──▶ group
  *   group ──all sessions in, or 300 ms after the last──▶ sealed in the spool
  *   spool ──in order, within the window, spread by a hash──▶ controller
  *   controller ──ack, after COMMIT──▶ spool
@@ -15,6 +15,9 @@
  * (disk full) wait in memory, at most RESULTS_MAX of them; the oldest then
  * give way to a gap record in the next batch. Loss runs and revisions that are
  * too many (meshd/news.h) are only counted.
+ *
+ * A batch is dated by one clock, the one that dated its letters, whatever the
+ * clock is when it is sealed or sent; the controller hears which.
  *
  * The core of meshd's main thread without sockets or clocks: the caller says
  * what time it is, and calls shipper_on_time() when it is told to.

@@ -21,6 +21,7 @@ struct group {
 	struct wall start;
 	int64_t interval_ns;
 	uint64_t epoch;
+	int64_t clock_ns; /* by which all of it is dated, see letters.h */
 	struct result_letter **letter; /* owned, each */
 	size_t n, cap;
 	struct mono due; /* to be sealed */
@@ -51,7 +52,8 @@ struct shipper {
 	size_t group_n;
 	struct hold hold[HOLDS_MAX]; /* lowest number first */
 	size_t hold_n;
-	struct gap lost; /* rows 0: nothing; told in the next batch */
+	struct gap lost;       /* rows 0: nothing; told in the next batch */
+	int64_t lost_clock_ns; /* by which it is dated */
 	struct news runs, revisions;
 	uint64_t urgent[URGENT_MAX]; /* to be sent first, oldest first */
 	size_t urgent_n;

@@ -66,15 +66,24 @@ static const char schema[] =
     "INSERT INTO sqlite_sequence SELECT 'batch', 0 WHERE NOT EXISTS "
     "(SELECT 1 FROM sqlite_sequence WHERE name = 'batch');";
 
+/* The clock of a batch: ns and boot id of a struct clock_mark, both or none.
+ * They came later: no file begins with them. */
+static const char clock_columns[] = "BEGIN IMMEDIATE;"
+                                    "ALTER TABLE batch ADD COLUMN clock_ns "
+                                    "INTEGER;"
+                                    "ALTER TABLE batch ADD COLUMN boot_id BLOB;"
+                                    "COMMIT";
+
 static const char *const sql[] = {
     [ST_BEGIN] = "BEGIN IMMEDIATE",
     [ST_COMMIT] = "COMMIT",
     [ST_ROLLBACK] = "ROLLBACK",
     [ST_INSERT] = "INSERT INTO batch(sealed_ns, from_ns, to_ns, rows, bytes,"
-                  " digest, body) VALUES(?, ?, ?, ?, ?, ?, ?)",
+                  " digest, body, clock_ns, boot_id)"
+                  " VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)",
     [ST_NEXT] = "SELECT min(seq) FROM batch WHERE acked = 0 AND seq >= ?",
-    [ST_LOAD] = "SELECT rows, digest, body, from_ns, to_ns FROM batch "
-                "WHERE seq = ?",
+    [ST_LOAD] = "SELECT rows, digest, body, from_ns, to_ns, clock_ns,"
+                " boot_id FROM batch WHERE seq = ?",
     [ST_SIZE_OF] = "SELECT bytes, acked FROM batch WHERE seq = ?",
     [ST_ACK] = "UPDATE batch SET acked = 1 WHERE seq = ? AND acked = 0",
     [ST_ACK_BELOW] = "UPDATE batch SET acked = 1 WHERE seq < ? AND acked = 0",
@@ -108,6 +117,8 @@ struct spool {
 	uint64_t next_seq;
 	uint64_t max_bytes;
 	int64_t max_age_ns;
+	bool has_boot;
+	uint8_t boot_id[BOOT_ID_BYTES]; /* valid when has_boot */
 	struct spool_counts counts;
 	int last_error; /* SQLite's code of what failed last */
 };
@@ -379,6 +390,18 @@ prepare(struct spool *s)
 	return SQLITE_OK;
 }
 
+/* A spool of an older meshd has none. */
+static int
+add_clock_columns(struct spool *s)
+{
+	const int rc = sqlite3_table_column_metadata(
+	    s->db, NULL, "batch", "boot_id", NULL, NULL, NULL, NULL, NULL);
+
+	if (rc != SQLITE_ERROR) /* no such column */
+		return rc;
+	return sqlite3_exec(s->db, clock_columns, NULL, NULL, NULL);
+}
+
 static int
 open_database(struct spool *s, const char *path)
 {
@@ -397,6 +420,8 @@ open_database(struct spool *s, const char *path)
 		                  NULL, NULL, NULL);
 	if (rc == SQLITE_OK)
 		rc = sqlite3_exec(s->db, schema, NULL, NULL, NULL);
+	if (rc == SQLITE_OK)
+		rc = add_clock_columns(s);
 	if (rc == SQLITE_OK)
 		rc = prepare(s);
 	return rc;
@@ -516,6 +541,9 @@ spool_open(const struct spool_opts *o, struct wall now, char **aside, char *err,
 		return NULL;
 	}
 	spool_set_limits(s, o->max_bytes, o->max_age_ns);
+	s->has_boot = o->boot_id != NULL;
+	if (s->has_boot)
+		memcpy(s->boot_id, o->boot_id, BOOT_ID_BYTES);
 	if (!check_file(o->path, err, err_size)) {
 		free(s);
 		return NULL;
@@ -588,6 +616,11 @@ insert(struct spool *s, struct wall now, const struct spool_span *span,
 	sqlite3_bind_int64(q, 5, (sqlite3_int64)len + ROW_OVERHEAD);
 	sqlite3_bind_blob(q, 6, digest, sizeof(digest), SQLITE_STATIC);
 	sqlite3_bind_blob(q, 7, body, (int)len, SQLITE_STATIC);
+	if (s->has_boot && span->clock_ns != NS_UNKNOWN) { /* else NULL */
+		sqlite3_bind_int64(q, 8, span->clock_ns);
+		sqlite3_bind_blob(q, 9, s->boot_id, BOOT_ID_BYTES,
+		                  SQLITE_STATIC);
+	}
 	rc = run(s, ST_INSERT);
 	sqlite3_clear_bindings(q); /* they pointed into our stack */
 	return rc;
@@ -623,6 +656,18 @@ spool_next_unacked(struct spool *s, uint64_t from)
 	return ask(s, ST_NEXT, (int64_t)from);
 }
 
+static void
+load_mark(sqlite3_stmt *q, struct clock_mark *out)
+{
+	const void *boot_id = sqlite3_column_blob(q, 6);
+
+	out->known = boot_id && sqlite3_column_bytes(q, 6) == BOOT_ID_BYTES;
+	if (!out->known)
+		return;
+	out->ns = sqlite3_column_int64(q, 5);
+	memcpy(out->boot_id, boot_id, BOOT_ID_BYTES);
+}
+
 /* 0, -ENOENT, -EILSEQ (rotten), -ENOMEM, -EIO */
 static int
 load(struct spool *s, uint64_t seq, struct msg_batch *out)
@@ -644,6 +689,7 @@ load(struct spool *s, uint64_t seq, struct msg_batch *out)
 	out->spool_id = s->id;
 	out->seq = seq;
 	out->rows = (uint32_t)sqlite3_column_int64(q, 0);
+	load_mark(q, &out->mark);
 	out->body_len = (size_t)sqlite3_column_bytes(q, 2);
 	if (!digest || !body || sqlite3_column_bytes(q, 1) != 16)
 		goto out;

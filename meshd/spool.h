@@ -16,6 +16,9 @@
  * given up last. Bodies carry their digest; one that rotted on disk becomes a
  * gap as well.
  *
+ * Beside its octets stands the clock that dated them (struct clock_mark), so
+ * that a controller can tell a good date although the clock was set since.
+ *
  * Everything blocks for a commit (2 to 14 ms). Main thread only.
  */
 #ifndef TWMESH_MESHD_SPOOL_H
@@ -37,6 +40,8 @@ struct spool_opts {
 	const char *path; /* borrowed during open */
 	uint64_t max_bytes;
 	int64_t max_age_ns;
+	const uint8_t *boot_id; /* BOOT_ID_BYTES, borrowed during open; NULL:
+	                         * not known, no marks are kept */
 };
 
 /* A file that is no SQLite database is refused; a damaged database is moved
@@ -58,10 +63,12 @@ struct spool_counts {
 };
 const struct spool_counts *spool_counts(const struct spool *s);
 
-/* What a body holds: instants its rows span, and how many. */
+/* What a body holds: instants its rows span, how many, and the clock that dated
+ * them (ns of a struct clock_mark, or NS_UNKNOWN). */
 struct spool_span {
 	struct wall from, to;
 	uint32_t rows;
+	int64_t clock_ns;
 };
 
 /* 0 with *seq, or -errno (-ENOSPC, -EIO): then nothing was kept. */

@@ -22,6 +22,7 @@ struct world {
 	/* at the router */
 	unsigned heard[MESH_REFUSED + 1], all;
 	struct router_from from;
+	struct msg_heartbeat beat; /* the latest */
 	/* at the node */
 	unsigned changed, acks;
 };
@@ -52,6 +53,8 @@ on_message(void *arg, const struct router_from *from, struct msg *m)
 	w.from = *from;
 	w.all++;
 	w.heard[m->kind]++;
+	if (m->kind == MESH_HEARTBEAT)
+		w.beat = m->u.heartbeat;
 	if (m->kind == MESH_HELLO) {
 		memset(&welcome, 0, sizeof(welcome));
 		welcome.kind = MESH_WELCOME;
@@ -197,6 +200,28 @@ START_TEST(hello_is_welcomed_and_hearts_beat)
 }
 END_TEST
 
+/* The controller takes no batch of which it cannot say how wrong it is dated.
+ */
+START_TEST(results_wait_until_the_controller_knows_our_clock)
+{
+	struct msg hb = {.kind = MESH_HEARTBEAT};
+
+	hb.u.heartbeat.sent = clock_wall();
+	hb.u.heartbeat.storing = true;
+	ck_assert(run_until(&w.heard[MESH_HEARTBEAT], 1, 8 * NS_PER_S));
+	ck_assert(w.beat.mark.known);
+	ck_assert(!link_is_storing(w.link));
+	ck_assert_uint_eq(w.changed, 1);
+	tell(&hb);
+	ck_assert(run_until(&w.changed, 2, NS_PER_S));
+	ck_assert(link_is_storing(w.link));
+	/* at once: ahead of what is sent from now on */
+	ck_assert(run_until(&w.heard[MESH_HEARTBEAT], 2, NS_PER_S));
+	ck_assert(w.beat.has_echo);
+	ck_assert_int_eq(w.beat.echo_sent.ns, hb.u.heartbeat.sent.ns);
+}
+END_TEST
+
 START_TEST(a_wanted_hello_is_said_again)
 {
 	const struct msg need = {.kind = MESH_NEED_HELLO};
@@ -249,6 +274,7 @@ main(void)
 
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, hello_is_welcomed_and_hearts_beat);
+	tcase_add_test(t, results_wait_until_the_controller_knows_our_clock);
 	tcase_add_test(t, a_wanted_hello_is_said_again);
 	tcase_add_test(t, bye_is_the_last_word);
 	suite_add_tcase(s, t);

@@ -28,7 +28,9 @@ static uint32_t sent_rows[SENT_MAX];
 static size_t sent_runs[SENT_MAX], sent_revisions[SENT_MAX];
 static size_t sent_packets[SENT_MAX];
 static struct gap last_gap;
-static int answer; /* of send() */
+static struct clock_mark sent_mark[SENT_MAX];
+static int64_t clock_ns; /* of the letters that are added */
+static int answer;       /* of send() */
 
 static int
 on_send(void *arg, const struct msg_batch *b)
@@ -51,6 +53,7 @@ on_send(void *arg, const struct msg_batch *b)
 		sent_packets[sent_n] += body.run[i].packet_n;
 	batch_body_clear(&body);
 	sent_rows[sent_n] = b->rows;
+	sent_mark[sent_n] = b->mark;
 	sent[sent_n++] = b->seq;
 	return 0;
 }
@@ -77,7 +80,8 @@ static void
 setup(void)
 {
 	struct shipper_opts o = {.node_name = "ams1", .send = on_send};
-	struct spool_opts so = {path, 64U << 20, 86400 * NS_PER_S};
+	static const uint8_t boot_id[BOOT_ID_BYTES] = {1};
+	struct spool_opts so = {path, 64U << 20, 86400 * NS_PER_S, boot_id};
 	char *aside, err[256];
 
 	(void)snprintf(dir, sizeof(dir), "/tmp/test_shipper.XXXXXX");
@@ -91,6 +95,7 @@ setup(void)
 	shipper = shipper_new(&o);
 	sent_n = 0;
 	answer = 0;
+	clock_ns = 0;
 	set_roster(0, 2);
 }
 
@@ -115,6 +120,7 @@ add(uint32_t dst, int interval)
 	l->result.epoch = 3;
 	l->result.start.ns = now.wall.ns + interval * NS_PER_S;
 	l->result.interval_ns = NS_PER_S;
+	l->clock_ns = clock_ns;
 	shipper_add(shipper, (struct prober_letter *)(void *)l, now.mono);
 }
 
@@ -126,6 +132,7 @@ add_run(uint32_t dst, size_t packets)
 	struct loss_run *r = &l->run;
 
 	l->kind = LETTER_RUN;
+	l->clock_ns = clock_ns;
 	r->dst_id = dst;
 	r->class_id = 1;
 	r->run_id = dst;
@@ -145,6 +152,7 @@ add_revision(uint32_t dst, int interval)
 	struct revision_letter *l = calloc(1, sizeof(*l));
 
 	l->kind = LETTER_REVISION;
+	l->clock_ns = clock_ns;
 	l->revision = (struct revision){
 	    dst, 1, wall_add_ns(now.wall, interval * NS_PER_S), 3, 0, 0};
 	shipper_add(shipper, (struct prober_letter *)(void *)l, now.mono);
@@ -194,6 +202,49 @@ START_TEST(a_whole_interval_is_sealed_at_once)
 	turn_ms(0);
 	ck_assert_uint_eq(sent_n, 1);
 	ck_assert_uint_eq(sent_rows[0], 2);
+}
+END_TEST
+
+START_TEST(a_batch_is_of_one_clock_and_says_which)
+{
+	const int64_t hour = 3600 * NS_PER_S;
+
+	shipper_set_target(shipper, true, 8, true);
+	add(2, 0);
+	clock_ns = 9 * NS_PER_MS; /* slewed */
+	add(3, 0);
+	turn_ms(0);
+	ck_assert_uint_eq(sent_n, 1);
+	ck_assert_uint_eq(sent_rows[0], 2);
+	add(2, 1);
+	clock_ns += hour;
+	add(3, 1); /* the same start, by another clock */
+	turn_ms(400);
+	ck_assert_uint_eq(sent_n, 3);
+	for (size_t i = 0; i < sent_n; i++)
+		ck_assert(sent_mark[i].known && sent_mark[i].boot_id[0] == 1);
+	ck_assert_int_eq(sent_mark[0].ns, 0);
+	ck_assert_int_eq(sent_mark[1].ns, 9 * NS_PER_MS);
+	ck_assert_int_eq(sent_mark[2].ns, hour + 9 * NS_PER_MS);
+	ck_assert_uint_eq(sent_rows[1], 1);
+	ck_assert_uint_eq(sent_rows[2], 1);
+	add_run(2, 0);
+	add_run(3, 0);
+	clock_ns = NS_UNKNOWN;
+	add_run(4, 0);
+	add_revision(2, 0);
+	clock_ns = -hour;
+	add_revision(3, 0);
+	turn_ms(400);
+	ck_assert_uint_eq(sent_n, 7);
+	ck_assert_uint_eq(sent_runs[3], 2);
+	ck_assert_int_eq(sent_mark[3].ns, hour + 9 * NS_PER_MS);
+	ck_assert_uint_eq(sent_runs[4], 1);
+	ck_assert(!sent_mark[4].known);
+	ck_assert_uint_eq(sent_revisions[5], 1);
+	ck_assert(!sent_mark[5].known);
+	ck_assert_uint_eq(sent_revisions[6], 1);
+	ck_assert_int_eq(sent_mark[6].ns, -hour);
 }
 END_TEST
 
@@ -403,6 +454,29 @@ START_TEST(more_than_memory_holds_becomes_a_gap)
 }
 END_TEST
 
+/* The gap spans two clocks, and goes with results of a third. */
+START_TEST(a_gap_is_dated_by_the_clock_of_its_batch)
+{
+	const int64_t hour = 3600 * NS_PER_S;
+	const struct wall began = now.wall;
+
+	for (int i = 0; i < 1024 + 20; i++) {
+		if (i == 10) { /* the clock is set: so are its dates */
+			clock_ns = hour;
+			now.wall.ns += hour;
+		}
+		add(2, i);
+	}
+	ck_assert_uint_eq(shipper_stats(shipper)->lost_rows, 20);
+	shipper_set_target(shipper, true, 64, true);
+	turn_ms(400);
+	ck_assert_uint_eq(last_gap.rows, shipper_stats(shipper)->lost_rows);
+	ck_assert_int_eq(wall_diff_ns(last_gap.from, began), hour);
+	ck_assert_int_eq(wall_diff_ns(last_gap.to, began),
+	                 hour + 20 * NS_PER_S);
+}
+END_TEST
+
 START_TEST(runs_are_gathered_for_100_ms)
 {
 	shipper_set_target(shipper, true, 8, true);
@@ -550,6 +624,7 @@ main(void)
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_set_timeout(t, 60);
 	tcase_add_test(t, a_whole_interval_is_sealed_at_once);
+	tcase_add_test(t, a_batch_is_of_one_clock_and_says_which);
 	tcase_add_test(t, a_part_of_an_interval_waits_300_ms_after_its_last);
 	tcase_add_test(t, intervals_do_not_mix);
 	tcase_add_test(t, the_window_bounds_what_is_under_way);
@@ -562,6 +637,7 @@ main(void)
 	tcase_add_test(t,
 	               a_full_disk_keeps_results_in_memory_until_it_has_room);
 	tcase_add_test(t, more_than_memory_holds_becomes_a_gap);
+	tcase_add_test(t, a_gap_is_dated_by_the_clock_of_its_batch);
 	tcase_add_test(t, runs_are_gathered_for_100_ms);
 	tcase_add_test(t, evidence_is_spread_over_batches);
 	tcase_add_test(t, runs_overtake_results_that_wait_for_their_place);

@@ -6,6 +6,7 @@
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,8 @@
 
 static char dir[64], path[96], err[512];
 static char *aside;
+static const uint8_t *boot_id;
+static int64_t clock_ns; /* of what is sealed */
 static const struct wall t0 = {INT64_C(1795428000) * NS_PER_S};
 
 static void
@@ -41,7 +44,7 @@ teardown(void)
 static struct spool *
 open_with(uint64_t max_bytes, int64_t max_age_ns, struct wall now)
 {
-	const struct spool_opts o = {path, max_bytes, max_age_ns};
+	const struct spool_opts o = {path, max_bytes, max_age_ns, boot_id};
 
 	free(aside);
 	return spool_open(&o, now, &aside, err, sizeof(err));
@@ -60,7 +63,8 @@ open_spool(void)
 static uint64_t
 seal(struct spool *s, struct wall now, size_t len, int i)
 {
-	const struct spool_span span = {now, wall_add_ns(now, NS_PER_S), 7};
+	const struct spool_span span = {now, wall_add_ns(now, NS_PER_S), 7,
+	                                clock_ns};
 	uint8_t *body = malloc(len);
 	uint64_t seq = 0;
 
@@ -121,6 +125,83 @@ START_TEST(numbers_run_from_1_and_survive_reopening)
 	ck_assert_mem_eq(m.digest, digest, 16);
 	free(m.body);
 	ck_assert_int_eq(spool_load(s, 3, &m), -ENOENT);
+	spool_free(s);
+}
+END_TEST
+
+static struct clock_mark
+mark_of(struct spool *s, uint64_t seq)
+{
+	struct msg_batch m;
+
+	ck_assert_int_eq(spool_load(s, seq, &m), 0);
+	free(m.body);
+	return m.mark;
+}
+
+START_TEST(the_clock_of_a_batch_survives_reopening_and_reboots)
+{
+	static const uint8_t boot[2][BOOT_ID_BYTES] = {{1, 2}, {3, 4}};
+	struct spool *s = open_spool(); /* boot not known */
+	struct clock_mark m;
+	struct gap gap;
+
+	clock_ns = t0.ns;
+	(void)seal(s, t0, 100, 'a');
+	spool_free(s);
+	boot_id = boot[0];
+	s = open_spool();
+	clock_ns = -5;
+	(void)seal(s, t0, 100, 'b');
+	clock_ns = NS_UNKNOWN;
+	(void)seal(s, t0, 100, 'c');
+	spool_free(s);
+	boot_id = boot[1];
+	s = open_spool();
+	clock_ns = t0.ns;
+	(void)seal(s, t0, 100, 'd');
+	ck_assert(!mark_of(s, 1).known);
+	m = mark_of(s, 2);
+	ck_assert(m.known);
+	ck_assert_int_eq(m.ns, -5);
+	ck_assert_mem_eq(m.boot_id, boot[0], BOOT_ID_BYTES);
+	ck_assert(!mark_of(s, 3).known);
+	m = mark_of(s, 4);
+	ck_assert(m.known);
+	ck_assert_int_eq(m.ns, t0.ns);
+	ck_assert_mem_eq(m.boot_id, boot[1], BOOT_ID_BYTES);
+	/* a gap is dated as its rows were */
+	spool_on_minute(s, wall_add_ns(t0, 4 * DAY_NS));
+	ck_assert(is_gap(s, 2, &gap));
+	ck_assert_int_eq(mark_of(s, 2).ns, -5);
+	spool_free(s);
+}
+END_TEST
+
+START_TEST(a_spool_of_an_older_meshd_goes_on)
+{
+	static const uint8_t boot[BOOT_ID_BYTES] = {7};
+	struct spool *s;
+	sqlite3 *db;
+
+	boot_id = boot;
+	clock_ns = 5;
+	s = open_spool();
+	(void)seal(s, t0, 100, 'a');
+	spool_free(s);
+	ck_assert_int_eq(sqlite3_open(path, &db), SQLITE_OK);
+	ck_assert_int_eq(sqlite3_exec(db,
+	                              "ALTER TABLE batch DROP COLUMN clock_ns;"
+	                              "ALTER TABLE batch DROP COLUMN boot_id",
+	                              NULL, NULL, NULL),
+	                 SQLITE_OK);
+	ck_assert_int_eq(sqlite3_close(db), SQLITE_OK);
+	s = open_spool();
+	ck_assert_ptr_null(aside);
+	ck_assert_uint_eq(spool_next_unacked(s, 0), 1);
+	ck_assert(!mark_of(s, 1).known);
+	ck_assert_uint_eq(seal(s, t0, 100, 'b'), 2);
+	ck_assert_int_eq(mark_of(s, 2).ns, 5);
 	spool_free(s);
 }
 END_TEST
@@ -388,6 +469,8 @@ main(void)
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_set_timeout(t, 60);
 	tcase_add_test(t, numbers_run_from_1_and_survive_reopening);
+	tcase_add_test(t, the_clock_of_a_batch_survives_reopening_and_reboots);
+	tcase_add_test(t, a_spool_of_an_older_meshd_goes_on);
 	tcase_add_test(t, a_deleted_spool_is_another_spool);
 	tcase_add_test(t, the_file_is_private_and_has_one_owner);
 	tcase_add_test(t, what_is_sealed_survives_kill_9);

@@ -116,8 +116,8 @@ on_letters(evutil_socket_t fd, short what, void *arg)
 
 /* ---- every 2 s ---- */
 
-static void
-send_heartbeat(struct bus *b, struct peer *p)
+void
+bus_heartbeat(struct bus *b, struct peer *p)
 {
 	struct msg m = {.kind = MESH_HEARTBEAT};
 	struct clock_pair now = clock_now();
@@ -146,7 +146,7 @@ tick_peer(void *arg, struct peer *p)
 	}
 	if (p->state != PEER_IN)
 		return;
-	send_heartbeat(b, p);
+	bus_heartbeat(b, p);
 	if (p->state == PEER_IN && p->epoch != b->roster.epoch)
 		bus_send_roster(b, p);
 }

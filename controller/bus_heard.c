@@ -102,9 +102,17 @@ static void
 heard_batch(struct bus *b, struct peer *p, struct msg *m, struct clock_pair now)
 {
 	struct ask *a = NULL;
+	int64_t moved_ns;
+	const int64_t off_ns =
+	    peer_clock_off_ns(p, &m->u.batch.mark, &moved_ns);
 
 	if (!b->storing) {
 		b->dropped_away++;
+		goto drop;
+	}
+	/* Nobody can say yet how wrong its dates are: it sends it again. */
+	if (off_ns == NS_UNKNOWN) {
+		b->dropped_untimed++;
 		goto drop;
 	}
 	if (peers_flight_begin(&b->peers, p, &m->u.batch, b->o.window,
@@ -119,7 +127,8 @@ heard_batch(struct bus *b, struct peer *p, struct msg *m, struct clock_pair now)
 
 		a->token = p->connection;
 		a->u.batch.node_id = p->node_id;
-		a->u.batch.clock_offset_ns = offset_estimate_ns(&p->offset);
+		a->u.batch.clock_offset_ns = off_ns;
+		a->u.batch.clock_moved_ns = moved_ns;
 		a->u.batch.received = now.wall;
 		a->u.batch.batch = m->u.batch; /* handed over */
 		if (!ask(b, a))

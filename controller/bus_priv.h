@@ -49,7 +49,7 @@ struct bus {
 	uint64_t delta_from;
 
 	uint64_t dropped_join, dropped_stranger, dropped_full, dropped_away,
-	    dropped_window;
+	    dropped_window, dropped_untimed;
 	struct log_limit log_bad, log_full, log_stranger, log_table;
 };
 
@@ -68,6 +68,7 @@ int bus_send(struct bus *b, struct peer *p, const struct msg *m);
 /* At most once in 2 s per peer. */
 void bus_need_hello(struct bus *b, struct peer *p, struct mono now);
 void bus_refuse(struct bus *b, struct peer *p, const char *reason);
+void bus_heartbeat(struct bus *b, struct peer *p);
 
 /* bus_heard.c: the callbacks of the router. */
 extern const struct router_ops bus_heard_ops; /* arg: struct bus */

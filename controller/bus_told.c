@@ -166,6 +166,8 @@ told_hello(struct bus *b, const struct tell *t)
 	peer_set_state(p, PEER_IN);
 	p->node_id = t->u.hello.node_id;
 	bus_send_roster(b, p);
+	if (p->state == PEER_IN)
+		bus_heartbeat(b, p); /* it ships once it has one to echo */
 }
 
 /* To the connection that asked: a token may have several. */

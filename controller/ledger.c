@@ -52,15 +52,22 @@ status_of(const struct wbatch *b)
 	return b->aside > 0 ? "partly" : "stored";
 }
 
+/* Of the node's clock when the batch came, ms; valid unless NS_UNKNOWN. */
+static double
+offset_now_ms(const struct ask_batch *a)
+{
+	return (double)(a->clock_offset_ns + a->clock_moved_ns) / 1e6;
+}
+
 static void
 put_offset(struct pgbuf *buf, const struct wbatch *b)
 {
-	int64_t ns = b->ask->u.batch.clock_offset_ns;
+	const struct ask_batch *a = &b->ask->u.batch;
 
-	if (ns == NS_UNKNOWN)
+	if (a->clock_offset_ns == NS_UNKNOWN)
 		pgbuf_null(buf);
 	else
-		pgbuf_f8(buf, (double)ns / 1e6);
+		pgbuf_f8(buf, offset_now_ms(a));
 }
 
 static void
@@ -193,7 +200,7 @@ ledger_put_aside(struct ledger *l, const struct wbatch *b, struct pgc_err *err)
 	bool small = a->batch.body_len <= PAYLOAD_MAX;
 	size_t rows = b->says == LEDGER_CONFLICT ? a->batch.rows : b->aside;
 	uint8_t id[4], seq[8], n[4], off[8];
-	double ms = (double)a->clock_offset_ns / 1e6;
+	double ms = offset_now_ms(a);
 	uint64_t bits;
 	char node[24];
 	const char *prune[] = {dec_of(a->node_id, node)};

@@ -50,9 +50,12 @@ struct ask_hello {
 
 struct ask_batch {
 	uint32_t node_id;
-	int64_t clock_offset_ns; /* node - controller, estimate; NS_UNKNOWN */
-	struct wall received;    /* controller's clock */
-	struct msg_batch batch;  /* owned */
+	/* node - controller, of the clock that dated the batch, by estimate;
+	 * NS_UNKNOWN */
+	int64_t clock_offset_ns;
+	int64_t clock_moved_ns; /* since: now it is off by the sum */
+	struct wall received;   /* controller's clock */
+	struct msg_batch batch; /* owned */
 };
 
 struct ask_heartbeat {

@@ -147,11 +147,28 @@ peer_heartbeat_heard(struct peer *p, const struct msg_heartbeat *hb,
 		/* t1 as today's clock would have shown it, so that a step of
 		 * our own clock does not look like one of the node's. An
 		 * impossible echo changes nothing. */
-		(void)!offset_add(&p->offset, wall_add_ns(now.wall, -ago),
-		                  hb->echo_received, hb->sent, now.wall);
+		if (offset_add(&p->offset, wall_add_ns(now.wall, -ago),
+		               hb->echo_received, hb->sent, now.wall))
+			p->mark = hb->mark;
 		p->sent[i] = (struct clock_pair){.mono = {0}}; /* used once */
 		return;
 	}
+}
+
+int64_t
+peer_clock_off_ns(const struct peer *p, const struct clock_mark *m,
+                  int64_t *moved_ns)
+{
+	const int64_t off = offset_estimate_ns(&p->offset);
+
+	*moved_ns = 0;
+	if (off == NS_UNKNOWN || !m->known || !p->mark.known ||
+	    memcmp(m->boot_id, p->mark.boot_id, BOOT_ID_BYTES) != 0)
+		return off;
+	/* marks are instants (MSG_WALL_MIN ..): at most 2^62 apart, and an
+	 * offset is below 2^61 */
+	*moved_ns = p->mark.ns - m->ns;
+	return off - *moved_ns;
 }
 
 static void

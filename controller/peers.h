@@ -56,6 +56,7 @@ struct peer {
 	bool has_echo;
 	struct wall echo_sent, echo_received;
 	struct offset offset;
+	struct clock_mark mark; /* of the clock that `offset` is about */
 	struct peer_flight flight[PEER_FLIGHT_MAX];
 	struct log_limit log;
 };
@@ -89,6 +90,13 @@ void peer_heartbeat_sent(struct peer *p, struct clock_pair now);
  * echoes one that we really sent. */
 void peer_heartbeat_heard(struct peer *p, const struct msg_heartbeat *hb,
                           struct clock_pair now);
+
+/* How far the clock that made this mark was off: node - controller. *moved_ns:
+ * how far it has been moved since, until the newest heartbeat with an echo; 0
+ * where that is not known (no mark, another boot): then the clock is judged as
+ * it was at that heartbeat. NS_UNKNOWN while there is no estimate. */
+int64_t peer_clock_off_ns(const struct peer *p, const struct clock_mark *m,
+                          int64_t *moved_ns);
 
 enum peer_flight_err { FLIGHT_OK, FLIGHT_TWICE, FLIGHT_WINDOW, FLIGHT_BYTES };
 /* May this batch go to the writer? Books it when FLIGHT_OK. */

@@ -352,6 +352,25 @@ judge_rows(struct wbatch *b, const struct judge *j)
 	}
 }
 
+static void
+condemn_clock(struct wbatch *b)
+{
+	const struct ask_batch *a = &b->ask->u.batch;
+	const double off_s = (double)a->clock_offset_ns / 1e9;
+	const double moved_s = (double)a->clock_moved_ns / 1e9;
+	char text[REASON_MAX];
+
+	if (moved_s < 1 && moved_s > -1)
+		(void)snprintf(text, sizeof(text),
+		               "the node's clock is %.1f s off", off_s);
+	else
+		(void)snprintf(text, sizeof(text),
+		               "the node's clock was %.1f s off when this was "
+		               "measured (now %.1f s off, moved %.1f s since)",
+		               off_s, off_s + moved_s, moved_s);
+	wbatch_condemn(b, text);
+}
+
 void
 wbatch_judge(struct wbatch *b, const struct judge *j)
 {
@@ -385,10 +404,7 @@ wbatch_judge(struct wbatch *b, const struct judge *j)
 	if (a->clock_offset_ns != NS_UNKNOWN &&
 	    (a->clock_offset_ns > CLOCK_OFF_MAX_NS ||
 	     a->clock_offset_ns < -CLOCK_OFF_MAX_NS)) {
-		(void)snprintf(text, sizeof(text),
-		               "the node's clock is %.1f s off",
-		               (double)a->clock_offset_ns / 1e9);
-		wbatch_condemn(b, text);
+		condemn_clock(b);
 		return;
 	}
 	judge_rows(b, j);

@@ -157,6 +157,64 @@ START_TEST(an_echo_gives_the_offset)
 }
 END_TEST
 
+/* The node is right, then its clock is set an hour ahead. */
+START_TEST(a_mark_tells_how_far_a_clock_was_off_then)
+{
+	const int64_t hour = 3600 * NS_PER_S;
+	struct clock_mark was = {true, 5000 * NS_PER_S, {7}}, is = was, m;
+	struct peer *p = hear(1, 1);
+	int64_t moved;
+
+	is.ns += hour;
+	ck_assert_int_eq(peer_clock_off_ns(p, &was, &moved), NS_UNKNOWN);
+	ck_assert_int_eq(moved, 0);
+	p = converse(3600, 0);
+	ck_assert_int_eq(peer_clock_off_ns(p, &was, &moved), hour);
+	ck_assert_int_eq(moved, 0); /* the heartbeat had no mark */
+	p->mark = is;
+	ck_assert_int_eq(peer_clock_off_ns(p, &was, &moved), 0);
+	ck_assert_int_eq(moved, hour);
+	ck_assert_int_eq(peer_clock_off_ns(p, &is, &moved), hour);
+	ck_assert_int_eq(moved, 0);
+	m = was;
+	m.boot_id[0]++;
+	ck_assert_int_eq(peer_clock_off_ns(p, &m, &moved), hour);
+	m = was;
+	m.known = false;
+	ck_assert_int_eq(peer_clock_off_ns(p, &m, &moved), hour);
+	ck_assert_int_eq(moved, 0);
+	/* hostile, but decoded: nothing overflows */
+	p->mark.ns = MSG_WALL_MAX;
+	was.ns = MSG_WALL_MIN;
+	(void)peer_clock_off_ns(p, &was, &moved);
+	ck_assert_int_eq(moved, INT64_C(1) << 62);
+}
+END_TEST
+
+/* Only together with the sample that it belongs to. */
+START_TEST(a_mark_is_taken_with_its_echo)
+{
+	const struct clock_mark mark = {true, 42, {1}};
+	struct msg_heartbeat hb = {.sent = {1005 * NS_PER_S}, .mark = mark};
+	struct peer *p = converse(0, 0);
+
+	peer_heartbeat_heard(p, &hb, both(15, 1005));
+	ck_assert(!p->mark.known);
+	peer_heartbeat_sent(p, both(20, 1010));
+	hb.has_echo = true;
+	hb.echo_sent = hb.echo_received = (struct wall){1010 * NS_PER_S};
+	hb.sent = (struct wall){9999 * NS_PER_S}; /* stepped in between */
+	peer_heartbeat_heard(p, &hb, both(21, 1011));
+	ck_assert(!p->mark.known);
+	peer_heartbeat_sent(p, both(30, 1020));
+	hb.echo_sent = hb.echo_received = (struct wall){1020 * NS_PER_S};
+	hb.sent = (struct wall){1021 * NS_PER_S};
+	peer_heartbeat_heard(p, &hb, both(31, 1021));
+	ck_assert(p->mark.known);
+	ck_assert_int_eq(p->mark.ns, 42);
+}
+END_TEST
+
 START_TEST(a_step_of_our_own_clock_keeps_the_delay)
 {
 	struct peer *p = converse(0, 60);
@@ -311,6 +369,8 @@ main(void)
 	tcase_add_test(t, bytes_under_way_are_bounded_over_all_nodes);
 	tcase_add_test(t, a_batch_that_was_never_acknowledged_frees_its_place);
 	tcase_add_test(t, an_echo_gives_the_offset);
+	tcase_add_test(t, a_mark_tells_how_far_a_clock_was_off_then);
+	tcase_add_test(t, a_mark_is_taken_with_its_echo);
 	tcase_add_test(t, a_step_of_our_own_clock_keeps_the_delay);
 	tcase_add_test(t, an_echo_of_what_was_never_sent_is_ignored);
 	tcase_add_test(t, an_echo_counts_once);

@@ -180,7 +180,7 @@ START_TEST(a_node_whose_clock_is_off_is_put_aside)
 	a = batch_of(ams, 1, 1, &r, 1);
 	a->u.batch.clock_offset_ns = 61 * NS_PER_S;
 	ck_assert_int_eq(store(&box, a, why), ACK_PUT_ASIDE);
-	ck_assert_ptr_nonnull(strstr(why, "61.0 s off"));
+	ck_assert_str_eq(why, "the node's clock is 61.0 s off");
 	a = batch_of(fra, 2, 1, &r, 1);
 	a->u.batch.batch.digest[0] ^= 1;
 	ck_assert_int_eq(store(&box, a, why), ACK_PUT_ASIDE);
@@ -190,6 +190,37 @@ START_TEST(a_node_whose_clock_is_off_is_put_aside)
 	             a->u.batch.batch.digest);
 	ck_assert_int_eq(store(&box, a, why), ACK_PUT_ASIDE);
 	ck_assert_int_eq(sql_number("SELECT count(*) FROM twmesh.result"), 0);
+}
+END_TEST
+
+/* Judged by the clock of its time, whatever the clock is now. */
+START_TEST(a_batch_is_judged_by_the_clock_that_dated_it)
+{
+	struct result r;
+	struct ask *a;
+	char why[REASON_MAX];
+
+	result_fill(&r, fra, cls, interval_before(3), 100, 0);
+	a = batch_of(ams, 1, 1, &r, 1);
+	a->u.batch.clock_offset_ns = -3600 * NS_PER_S;
+	a->u.batch.clock_moved_ns = 3601 * NS_PER_S;
+	ck_assert_int_eq(store(&box, a, why), ACK_PUT_ASIDE);
+	ck_assert_str_eq(why, "the node's clock was -3600.0 s off when this "
+	                      "was measured (now 1.0 s off, moved 3601.0 s "
+	                      "since)");
+	ck_assert_int_eq(sql_number("SELECT count(*) FROM twmesh.result"), 0);
+	a = batch_of(ams, 1, 2, &r, 1);
+	a->u.batch.clock_offset_ns = 2 * NS_PER_S;
+	a->u.batch.clock_moved_ns = 3600 * NS_PER_S;
+	ck_assert_int_eq(store(&box, a, why), ACK_STORED);
+	ck_assert_int_eq(sql_number("SELECT count(*) FROM twmesh.result"), 1);
+	/* the ledger says what the clock was when they came */
+	ck_assert_int_eq(sql_number("SELECT clock_offset_ms::bigint FROM "
+	                            "twmesh_private.put_aside"),
+	                 1000);
+	ck_assert_int_eq(sql_number("SELECT clock_offset_ms::bigint FROM "
+	                            "twmesh_private.ledger WHERE seq = 2"),
+	                 3602000);
 }
 END_TEST
 
@@ -695,6 +726,7 @@ suite(void)
 	tcase_add_test(t, rows_go_to_the_partitions_of_their_days);
 	tcase_add_test(t, open_partitions_are_written_directly_where_allowed);
 	tcase_add_test(t, a_node_whose_clock_is_off_is_put_aside);
+	tcase_add_test(t, a_batch_is_judged_by_the_clock_that_dated_it);
 	tcase_add_test(t, what_the_database_refuses_is_found_by_halving);
 	tcase_add_test(t, a_new_spool_leaves_a_gap);
 	tcase_add_test(t, a_planned_stop_pauses_and_a_hello_resumes);

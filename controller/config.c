@@ -3,6 +3,7 @@
 
 #include "controller/bus.h"
 #include "lib/base/text.h"
+#include "lib/svc/classconf.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -64,135 +65,7 @@ check_name(const char *v, const char **expected)
 	return name_is_valid(v);
 }
 
-bool
-config_parse_rate(const char *text, int64_t *gap_ns)
-{
-	char *end = NULL;
-	double rate;
-
-	if (!*text || text[strspn(text, "0123456789.")] != '\0')
-		return false;
-	rate = strtod(text, &end);
-	if (*end != '\0' || !(rate >= 0.1 && rate <= 1000.0))
-		return false;
-	*gap_ns = (int64_t)(1e9 / rate + 0.5);
-	return true;
-}
-
-static bool
-check_rate(const char *v, const char **expected)
-{
-	int64_t gap;
-
-	*expected = "packets per second, 0.1 to 1000";
-	return config_parse_rate(v, &gap);
-}
-
-static bool
-check_interval(const char *v, const char **expected)
-{
-	int64_t ns;
-
-	*expected = "0s (automatic) or a duration of 1s to 1h";
-	return text_parse_duration(v, NS_PER_S, 0, 3600 * NS_PER_S, &ns) &&
-	       (ns == 0 || ns >= NS_PER_S) && ns % NS_PER_MS == 0;
-}
-
-static bool
-check_ms(const char *v, const char **expected)
-{
-	int64_t ns;
-
-	*expected = "whole milliseconds";
-	return text_parse_duration(v, NS_PER_S, 0, 3600 * NS_PER_S, &ns) &&
-	       ns % NS_PER_MS == 0;
-}
-
 static const char *const trust_choices[] = {"never", "loopback", NULL};
-static const char *const schedule_choices[] = {"periodic", "poisson", NULL};
-static const char *const family_choices[] = {"0", "4", "6", NULL};
-static const char *const codec_choices[] = {"none",  "g711",   "g711-plc",
-                                            "g729a", "g723.1", NULL};
-
-static const struct conf_key class_table[] = {
-    {.name = "family",
-     .type = CONF_CHOICE,
-     .def = "0",
-     .choices = family_choices,
-     .help = "address family: 4, 6, or 0 for either (IPv4 first)"},
-    {.name = "dscp",
-     .type = CONF_INT,
-     .def = "0",
-     .max = 63,
-     .help = "differentiated services code point of the test packets"},
-    {.name = "size",
-     .type = CONF_INT,
-     .def = "128",
-     .min = 84,
-     .max = 1472,
-     .unit = "octets",
-     .help = "UDP payload of a test packet; below 128 there is no "
-             "room for every TLV"},
-    {.name = "rate",
-     .type = CONF_STRING,
-     .def = "10",
-     .unit = "packets/s",
-     .check = check_rate,
-     .help = "mean rate of one session, 0.1 to 1000; its flows share "
-             "it"},
-    {.name = "schedule",
-     .type = CONF_CHOICE,
-     .def = "periodic",
-     .choices = schedule_choices,
-     .help = "gaps between packets: equal, with a random phase, or "
-             "Poisson"},
-    {.name = "flows",
-     .type = CONF_INT,
-     .def = "1",
-     .min = 1,
-     .max = 64,
-     .help = "source ports a session takes in turn, to sample ECMP "
-             "paths"},
-    {.name = "interval",
-     .type = CONF_DURATION,
-     .def = "0s",
-     .max = 3600 * NS_PER_S,
-     .check = check_interval,
-     .help = "time one result covers; 0s: 10 s up to 50 nodes, 60 s "
-             "above"},
-    {.name = "loss_timeout",
-     .type = CONF_DURATION,
-     .def = "2s",
-     .min = 100 * NS_PER_MS,
-     .max = 30 * NS_PER_S,
-     .check = check_ms,
-     .help = "a packet not answered within it is lost"},
-    {.name = "ship_spread",
-     .type = CONF_DURATION,
-     .def = "3s",
-     .max = 60 * NS_PER_S,
-     .check = check_ms,
-     .help = "nodes ship their results spread over this time"},
-    {.name = "detail",
-     .type = CONF_BOOL,
-     .def = "true",
-     .help = "report percentiles and histograms of each way as well: "
-             "some 340 octets more per result in the database"},
-    {.name = "codec",
-     .type = CONF_CHOICE,
-     .def = "none",
-     .choices = codec_choices,
-     .help = "makes it a voice class, with R and MOS of this codec; "
-             "needs detail"},
-    {.name = "jitter_buffer",
-     .type = CONF_DURATION,
-     .def = "60ms",
-     .max = 10 * NS_PER_S,
-     .check = check_ms,
-     .help = "voice: packets later than this beyond the fastest count "
-             "as lost"},
-    {.type = CONF_END},
-};
 
 const struct conf_key config_table[] = {
     {.name = "database",
@@ -260,7 +133,7 @@ const struct conf_key config_table[] = {
              "every controller of a database"},
     {.name = "class",
      .type = CONF_SECTION,
-     .sub = class_table,
+     .sub = classconf_keys,
      .max = MSG_CLASSES_MAX,
      .check = check_name,
      .help = "a kind of traffic that every pair of nodes measures; "
@@ -268,27 +141,35 @@ const struct conf_key config_table[] = {
     {.type = CONF_END},
 };
 
+struct roster_class
+config_class(const struct classconf *c)
+{
+	struct roster_class out = {
+	    .family = c->family,
+	    .dscp = c->dscp,
+	    .size_octets = c->size_octets,
+	    .gap_ns = c->gap_ns,
+	    .schedule = c->poisson ? SCHEDULE_POISSON : SCHEDULE_PERIODIC,
+	    .flows = c->flows,
+	    .interval_ns = c->interval_ns,
+	    .loss_timeout_ns = c->loss_timeout_ns,
+	    .ship_spread_ns = c->ship_spread_ns,
+	    .detail = c->detail,
+	    .codec = c->codec,
+	    .jitter_buffer_ns = c->jitter_buffer_ns,
+	};
+
+	memcpy(out.name, c->name, sizeof(out.name));
+	return out;
+}
+
 static void
 read_class(const struct conf *s, const char *name, struct roster_class *out)
 {
-	*out = (struct roster_class){
-	    .family = conf_str(s, "family")[0] - '0',
-	    .dscp = (uint8_t)conf_int(s, "dscp"),
-	    .size_octets = (uint16_t)conf_int(s, "size"),
-	    .schedule = strcmp(conf_str(s, "schedule"), "poisson") == 0
-	                    ? SCHEDULE_POISSON
-	                    : SCHEDULE_PERIODIC,
-	    .flows = (uint32_t)conf_int(s, "flows"),
-	    .interval_ns = conf_int(s, "interval"),
-	    .loss_timeout_ns = conf_int(s, "loss_timeout"),
-	    .ship_spread_ns = conf_int(s, "ship_spread"),
-	    .detail = conf_bool(s, "detail"),
-	    .codec = voice_codec_by_name(conf_str(s, "codec")),
-	    .jitter_buffer_ns = conf_int(s, "jitter_buffer"),
-	};
-	(void)snprintf(out->name, sizeof(out->name), "%s", name);
-	if (!config_parse_rate(conf_str(s, "rate"), &out->gap_ns))
-		out->gap_ns = 100 * NS_PER_MS; /* not reached: checked */
+	struct classconf c;
+
+	classconf_read(s, name, &c);
+	*out = config_class(&c);
 }
 
 static bool
@@ -298,7 +179,7 @@ read_classes(const struct conf *c, struct config *out, char *err,
 	size_t n = conf_section_n(c, "class");
 
 	if (n == 0) { /* the table's defaults are the default class */
-		struct conf *none = conf_load(NULL, class_table, stderr);
+		struct conf *none = conf_load(NULL, classconf_keys, stderr);
 
 		if (!none) {
 			(void)snprintf(err, err_size, "out of memory");

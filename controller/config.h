@@ -8,6 +8,7 @@
 
 #include "lib/base/addr.h"
 #include "lib/bus/msg.h"
+#include "lib/svc/classconf.h"
 #include "lib/svc/conf.h"
 
 #include <stdbool.h>
@@ -40,7 +41,7 @@ bool config_check(const struct conf *c, char *err, size_t err_size);
 /* addr_parse(), where port 0 is allowed too: any free one. */
 bool config_parse_listen(const char *text, uint16_t default_port,
                          struct addr *out);
-/* "10", "0.5": packets per second in 0.1 .. 1000 -> the gap between packets. */
-bool config_parse_rate(const char *text, int64_t *gap_ns);
+/* Without id and version. */
+struct roster_class config_class(const struct classconf *c);
 
 #endif

@@ -137,13 +137,19 @@ conf_shown(const char *value, char out[CONF_SHOWN_MAX])
 /* -- keeping values ------------------------------------------------------ */
 
 static bool
-list_append(struct conf_val *v, const char *value)
+list_append(struct conf_val *v, const char *value, int line)
 {
 	char **list = reallocarray(v->list, v->list_n + 1, sizeof(*list));
+	int *line_of;
 
 	if (!list)
 		return false;
 	v->list = list;
+	line_of = reallocarray(v->line_of, v->list_n + 1, sizeof(*line_of));
+	if (!line_of)
+		return false;
+	v->line_of = line_of;
+	line_of[v->list_n] = line;
 	list[v->list_n] = strdup(value);
 	if (!list[v->list_n])
 		return false;
@@ -157,18 +163,21 @@ list_clear(struct conf_val *v)
 	for (size_t i = 0; i < v->list_n; i++)
 		free(v->list[i]);
 	free(v->list);
+	free(v->line_of);
 	v->list = NULL;
+	v->line_of = NULL;
 	v->list_n = 0;
 }
 
 bool
-conf_store(const struct conf_key *k, struct conf_val *v, const char *value)
+conf_store(const struct conf_key *k, struct conf_val *v, const char *value,
+           int line)
 {
 	char expected[CONF_EXPECT_MAX];
 	char *copy;
 
 	if (k->type == CONF_LIST)
-		return list_append(v, value);
+		return list_append(v, value, line);
 	if (k->type != CONF_STRING && k->type != CONF_CHOICE)
 		return conf_check_value(k, value, &v->num, expected);
 	copy = strdup(value);
@@ -194,7 +203,7 @@ store_list_default(const struct conf_key *k, struct conf_val *v)
 			bug("conf: bad default of '%s'", k->name);
 		memcpy(entry, p + 1, n);
 		entry[n] = '\0';
-		if (!list_append(v, entry))
+		if (!list_append(v, entry, 0))
 			return false;
 		p = end + 1;
 	}
@@ -215,7 +224,7 @@ store_default(const struct conf_key *k, struct conf_val *v)
 	    !conf_check_value(k, k->def, &num, expected))
 		bug("conf: default '%s' of '%s' is not %s", k->def, k->name,
 		    expected);
-	return conf_store(k, v, k->def);
+	return conf_store(k, v, k->def, 0);
 }
 
 bool
@@ -286,6 +295,12 @@ get(const struct conf *c, const char *key, unsigned types)
 }
 
 bool
+conf_has_key(const struct conf *c, const char *key)
+{
+	return conf_find_key(c->table, key, NULL) != NULL;
+}
+
+bool
 conf_set(struct conf *c, const char *key, const char *value, FILE *err)
 {
 	size_t i = 0;
@@ -309,7 +324,7 @@ conf_set(struct conf *c, const char *key, const char *value, FILE *err)
 		              key, (long long)k->max);
 		return false;
 	}
-	if (!conf_store(k, v, value)) {
+	if (!conf_store(k, v, value, 0)) {
 		(void)fprintf(err, "--%s: out of memory\n", key);
 		return false;
 	}
@@ -375,4 +390,26 @@ const char *
 conf_title(const struct conf *section)
 {
 	return section->title ? section->title : "";
+}
+
+int
+conf_line(const struct conf *section)
+{
+	return section->line;
+}
+
+int
+conf_key_line(const struct conf *c, const char *key)
+{
+	const struct conf_val *v = get(c, key, ~0U);
+
+	return v->seen ? v->line : c->line;
+}
+
+int
+conf_list_line(const struct conf *c, const char *key, size_t i)
+{
+	const struct conf_val *v = get(c, key, 1U << CONF_LIST);
+
+	return i < v->list_n ? v->line_of[i] : conf_key_line(c, key);
 }

@@ -36,6 +36,9 @@ struct conf_key {
 	/* More than range: false and a reason ("expected a name (a-z ...)"). */
 	bool (*check)(const char *value, const char **expected);
 	bool reloadable; /* SIGHUP may change it */
+	/* STRING: an unquoted value goes on to the end of its line
+	 * ("floor + 30ms"), with one space between its words. */
+	bool words;
 	const char *help;
 };
 
@@ -45,11 +48,17 @@ struct conf; /* parsed and checked */
  * `err`, one line each: "FILE:LINE: KEY: expected ..., found ...". */
 struct conf *conf_load(const char *path, const struct conf_key *table,
                        FILE *err) __attribute__((warn_unused_result));
+/* The same of a text; `name` stands for the file in errors. */
+struct conf *conf_parse(const char *name, const char *text,
+                        const struct conf_key *table, FILE *err)
+    __attribute__((warn_unused_result));
 void conf_free(struct conf *c);
 /* A command-line override, checked the same way ("--KEY: expected ..."). */
 bool conf_set(struct conf *c, const char *key, const char *value, FILE *err)
     __attribute__((warn_unused_result));
 
+/* Is it in the table? */
+bool conf_has_key(const struct conf *c, const char *key);
 /* Access; asking for a key not in the table or of another type is a bug(). */
 const char *conf_str(const struct conf *c, const char *key); /* "" if unset */
 int64_t conf_int(const struct conf *c, const char *key);     /* INT, DURATION */
@@ -60,6 +69,13 @@ size_t conf_section_n(const struct conf *c, const char *key);
 const struct conf *conf_section(const struct conf *c, const char *key,
                                 size_t i);
 const char *conf_title(const struct conf *section);
+
+/* Where it stands in the file, for errors that only the caller can see: a
+ * section's title; a key (its section's line if it is not there); an entry of
+ * a list. 0: not from a file. */
+int conf_line(const struct conf *section);
+int conf_key_line(const struct conf *c, const char *key);
+int conf_list_line(const struct conf *c, const char *key, size_t i);
 
 void conf_print(const struct conf *c, FILE *out); /* -p */
 void conf_print_sample(const struct conf_key *table, FILE *out);

@@ -28,6 +28,7 @@
 #define FILE_MAX_BYTES (1 << 20) /* a configuration is a few kB */
 #define ERRORS_MAX 50            /* shown */
 #define NAME_SHOWN 64
+#define WORDS_MAX 256 /* of an unquoted value of several words */
 
 struct parse {
 	struct lex lex;
@@ -172,20 +173,44 @@ out_of_memory(struct parse *p)
 	complain(p, 0, "out of memory");
 }
 
+/* The value checked, and kept if it is one. */
+static void
+keep_value(struct parse *p, const struct conf_key *k, struct conf_val *v,
+           const char *value, int line)
+{
+	char expected[CONF_EXPECT_MAX], found[CONF_SHOWN_MAX];
+	int64_t num;
+
+	if (!conf_check_value(k, value, &num, expected))
+		complain(p, line, "%s: expected %s, found %s", k->name,
+		         expected, conf_shown(value, found));
+	else if (!conf_store(k, v, value, line))
+		out_of_memory(p);
+}
+
 /* The present token is a value of k: checks and keeps it. */
 static void
 take_value(struct parse *p, const struct conf_key *k, struct conf_val *v)
 {
-	char expected[CONF_EXPECT_MAX], found[CONF_SHOWN_MAX];
-	const char *value = p->lex.text;
-	int64_t num;
-
-	if (!conf_check_value(k, value, &num, expected))
-		complain(p, p->lex.token_line, "%s: expected %s, found %s",
-		         k->name, expected, conf_shown(value, found));
-	else if (!conf_store(k, v, value))
-		out_of_memory(p);
+	keep_value(p, k, v, p->lex.text, p->lex.token_line);
 	next(p);
+}
+
+/* The same of words up to the end of the line. */
+static void
+take_words(struct parse *p, const struct conf_key *k, struct conf_val *v)
+{
+	const int line = p->lex.token_line;
+	char text[WORDS_MAX] = "";
+	size_t n = 0;
+
+	do {
+		n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%s",
+		                      n ? " " : "", p->lex.text);
+		next(p);
+	} while (n < sizeof(text) && p->lex.token == LEX_WORD &&
+	         p->lex.token_line == line);
+	keep_value(p, k, v, text, line);
 }
 
 static void
@@ -250,6 +275,8 @@ parse_value(struct parse *p, const struct conf_key *k, struct conf_val *v,
 		complain(p, line,
 		         "%s: expected a value, found the end of the %s",
 		         k->name, p->lex.token == LEX_END ? "file" : "line");
+	} else if (k->words && p->lex.token == LEX_WORD) {
+		take_words(p, k, v);
 	} else if (lex_is_value(&p->lex)) {
 		take_value(p, k, v);
 		if (k->type == CONF_LIST)
@@ -287,6 +314,7 @@ parse_assignment(struct parse *p, const struct conf_key *k, struct conf_val *v,
 		v = &second;
 	}
 	v->seen = true;
+	v->line = line;
 	parse_value(p, k, v, line);
 	conf_val_clear(&second);
 }
@@ -360,6 +388,8 @@ parse_section(struct parse *p, const struct conf_key *k, struct conf_val *v,
 	}
 	check_title(p, k, v);
 	c = add_section(v, k, p->lex.text);
+	if (c)
+		c->line = p->lex.token_line;
 	next(p);
 	if (!c || p->lex.token != LEX_OPEN) {
 		if (!c)
@@ -515,24 +545,31 @@ check_section_counts(struct parse *p, const struct conf *c)
 }
 
 static void
-parse_file(struct parse *p, struct conf *c)
+parse_text(struct parse *p, struct conf *c, const char *text)
 {
-	char *text = read_file(p);
-
-	if (!text)
-		return;
 	lex_init(&p->lex, text);
 	next(p);
 	parse_statements(p, c);
 	check_section_counts(p, c);
-	free(text);
 	if (p->errors > ERRORS_MAX)
 		(void)fprintf(p->err, "%s: %u errors more\n", p->path,
 		              p->errors - ERRORS_MAX);
 }
 
-struct conf *
-conf_load(const char *path, const struct conf_key *table, FILE *err)
+static void
+parse_file(struct parse *p, struct conf *c)
+{
+	char *text = read_file(p);
+
+	if (text)
+		parse_text(p, c, text);
+	free(text);
+}
+
+/* path NULL: no file; text NULL: the file at path, else that text. */
+static struct conf *
+load(const char *path, const char *text, const struct conf_key *table,
+     FILE *err)
 {
 	struct parse *p = calloc(1, sizeof(*p));
 	struct conf *c = conf_new(table, NULL);
@@ -541,7 +578,9 @@ conf_load(const char *path, const struct conf_key *table, FILE *err)
 	if (ok) {
 		p->path = path ? path : "configuration";
 		p->err = err;
-		if (path)
+		if (text)
+			parse_text(p, c, text);
+		else if (path)
 			parse_file(p, c);
 		ok = p->errors == 0;
 		if (ok && !conf_fill_defaults(c)) {
@@ -556,4 +595,17 @@ conf_load(const char *path, const struct conf_key *table, FILE *err)
 		return c;
 	conf_free(c);
 	return NULL;
+}
+
+struct conf *
+conf_load(const char *path, const struct conf_key *table, FILE *err)
+{
+	return load(path, NULL, table, err);
+}
+
+struct conf *
+conf_parse(const char *name, const char *text, const struct conf_key *table,
+           FILE *err)
+{
+	return load(name, text, table, err);
 }

@@ -11,12 +11,14 @@
 
 /* One key's value: which member counts is the key's type. */
 struct conf_val {
-	char *str;   /* owned; STRING, CHOICE */
-	int64_t num; /* INT, DURATION (ns), BOOL (0, 1) */
-	char **list; /* owned; LIST */
+	char *str;    /* owned; STRING, CHOICE */
+	int64_t num;  /* INT, DURATION (ns), BOOL (0, 1) */
+	char **list;  /* owned; LIST */
+	int *line_of; /* owned; the line of each of its entries */
 	size_t list_n;
 	struct conf **sec; /* owned; SECTION */
 	size_t sec_n;
+	int line;        /* of the key; valid if seen */
 	bool seen;       /* the file names it: no default */
 	bool overridden; /* by the command line: further values append */
 };
@@ -24,6 +26,7 @@ struct conf_val {
 struct conf {
 	const struct conf_key *table; /* borrowed, for the process's life */
 	char *title;                  /* owned; NULL for the root */
+	int line;                     /* of the title; 0: the root */
 	struct conf_val *val;         /* owned; one per key of the table */
 };
 
@@ -42,8 +45,8 @@ void conf_val_clear(struct conf_val *v);
 bool conf_check_value(const struct conf_key *k, const char *value, int64_t *num,
                       char *expected) __attribute__((warn_unused_result));
 /* Keeps a value that was checked. False: out of memory. */
-bool conf_store(const struct conf_key *k, struct conf_val *v, const char *value)
-    __attribute__((warn_unused_result));
+bool conf_store(const struct conf_key *k, struct conf_val *v, const char *value,
+                int line) __attribute__((warn_unused_result));
 /* "'VALUE'", cut and made fit for one line of a terminal; returns out. */
 #define CONF_SHOWN_MAX 88
 const char *conf_shown(const char *value, char out[CONF_SHOWN_MAX]);

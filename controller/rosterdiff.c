@@ -15,7 +15,7 @@ class_equal(const struct roster_class *a, const struct roster_class *b)
 	       a->loss_timeout_ns == b->loss_timeout_ns &&
 	       a->ship_spread_ns == b->ship_spread_ns &&
 	       a->detail == b->detail && a->codec == b->codec &&
-	       a->jitter_buffer_ns == b->jitter_buffer_ns;
+	       a->jitter_buffer_ns == b->jitter_buffer_ns && a->mesh == b->mesh;
 }
 
 static bool
@@ -23,7 +23,8 @@ node_equal(const struct roster_node *a, const struct roster_node *b)
 {
 	if (strcmp(a->name, b->name) != 0 || strcmp(a->site, b->site) != 0 ||
 	    a->address_n != b->address_n ||
-	    a->reflector_port != b->reflector_port || a->paused != b->paused)
+	    a->reflector_port != b->reflector_port || a->paused != b->paused ||
+	    a->kind != b->kind || a->mesh != b->mesh || a->hub != b->hub)
 		return false;
 	for (size_t i = 0; i < a->address_n; i++) {
 		if (!addr_equal(&a->address[i], &b->address[i]))
@@ -66,7 +67,7 @@ roster_diff(const struct roster *from, const struct roster *to,
 {
 	struct roster_delta d = {.from_epoch = from->epoch, .epoch = to->epoch};
 
-	if (from->class_n != to->class_n)
+	if (from->class_n != to->class_n || from->planned != to->planned)
 		return false;
 	for (size_t i = 0; i < from->class_n; i++) {
 		if (!class_equal(&from->class_[i], &to->class_[i]))

@@ -43,6 +43,8 @@ localrefl_set_roster(struct localrefl *l, const struct roster *r)
 	for (size_t i = 0; i < r->node_n; i++) {
 		const struct roster_node *n = &r->node[i];
 
+		if (n->kind != NODE_TWMESH)
+			continue; /* it sends nothing by itself */
 		for (size_t j = 0; j < n->address_n; j++) {
 			if (ftell(f) < (long)(REQUEST_MAX - sizeof(ip)))
 				(void)fprintf(

@@ -68,6 +68,8 @@ struct probe {
 	struct probe_class *class_; /* borrowed */
 	struct peer *peer;          /* borrowed */
 	uint32_t node_id;
+	enum node_kind kind; /* a target's packets are plainer and fewer */
+	int64_t gap_ns; /* mean time between packets: the class's, or more */
 	struct addr dst;
 	struct addr local; /* where the latest reply came; len 0: none did */
 	uint16_t ssid;

@@ -173,11 +173,10 @@ may_send(const struct probe *pr, struct mono now)
 static void
 schedule_next(struct prober *p, struct probe *pr)
 {
-	const struct roster_class *c = &pr->class_->conf;
-	int64_t gap = c->gap_ns;
+	int64_t gap = pr->gap_ns;
 
-	if (c->schedule == SCHEDULE_POISSON)
-		gap = rng_poisson_gap_ns(&p->rng, c->gap_ns);
+	if (pr->class_->conf.schedule == SCHEDULE_POISSON)
+		gap = rng_poisson_gap_ns(&p->rng, gap);
 	pr->due = mono_add_ns(pr->due, gap > 0 ? gap : 1);
 }
 
@@ -190,7 +189,7 @@ sched_pair(struct mono due, struct clock_pair now)
 static int64_t
 late_max_ns(const struct probe *pr)
 {
-	const int64_t gap = pr->class_->conf.gap_ns;
+	const int64_t gap = pr->gap_ns;
 
 	return gap < LATE_MIN_NS   ? LATE_MIN_NS
 	       : gap > LATE_MAX_NS ? LATE_MAX_NS
@@ -261,6 +260,7 @@ send_packet(const struct prober *p, const struct probe *pr, struct test_sock *t,
             struct sending *out)
 {
 	const size_t size = pr->class_->conf.size_octets;
+	const unsigned want = pr->kind == NODE_TWMESH ? TEST_WANT : 0;
 	struct test_request req = {
 	    .seq = session_next_seq(pr->session, t->flow),
 	    .error_estimate = errest_encode(p->quality, false),
@@ -276,8 +276,7 @@ send_packet(const struct prober *p, const struct probe *pr, struct test_sock *t,
 	if (t->fd < 0)
 		return -EBADF;
 	if (size > sizeof(buf) ||
-	    !test_request_encode(&req, test_request_fit(TEST_WANT, size), buf,
-	                         size))
+	    !test_request_encode(&req, test_request_fit(want, size), buf, size))
 		return -EMSGSIZE;
 	s.len = size;
 	while (mono_diff_ns(out->at, clock_mono()) > 0)

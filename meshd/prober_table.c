@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define WARMUP_PKTS 3                 /* rule 23 */
+#define TARGET_GAP_NS NS_PER_S        /* a target gets no more than this */
 #define GOLDEN 0.61803398874989484820 /* (sqrt(5) - 1) / 2 */
 
 /* --- finding ----------------------------------------------------------- */
@@ -44,12 +45,13 @@ table_find(struct prober *p, const struct probe_class *c,
 
 static struct probe *
 find_planned(struct prober *p, const struct probe_class *c,
-             const struct addr *dst, uint32_t node_id)
+             const struct addr *dst, const struct roster_node *n)
 {
 	struct probe *pr = p->hash[hash_slot(p, c, dst)];
 
 	for (; pr; pr = pr->hash_next) {
-		if (pr->class_ == c && pr->node_id == node_id && !pr->ending &&
+		if (pr->class_ == c && pr->node_id == n->node_id &&
+		    pr->kind == n->kind && !pr->ending &&
 		    addr_equal(&pr->dst, dst))
 			return pr;
 	}
@@ -269,15 +271,16 @@ grow(struct probe ***v, size_t *cap, size_t n)
 }
 
 static struct session *
-probe_session(struct prober *p, const struct probe_class *pc, uint32_t node_id)
+probe_session(struct prober *p, const struct probe *pr)
 {
+	const struct probe_class *pc = pr->class_;
 	const struct roster_class *c = &pc->conf;
 	const struct session_params sp = {
-	    .dst_id = node_id,
+	    .dst_id = pr->node_id,
 	    .class_id = c->class_id,
 	    .interval_ns = c->interval_ns,
 	    .loss_timeout_ns = c->loss_timeout_ns,
-	    .gap_ns = c->gap_ns,
+	    .gap_ns = pr->gap_ns,
 	    .warmup = WARMUP_PKTS,
 	    .align = true,
 	    .flows = pc->flows,
@@ -301,9 +304,8 @@ probe_session(struct prober *p, const struct probe_class *pc, uint32_t node_id)
  * the minimum gap, and the later of two would be late by it in every turn.
  */
 static struct mono
-first_due(struct probe_class *c, struct mono now)
+first_due(struct probe_class *c, int64_t gap, struct mono now)
 {
-	const int64_t gap = c->conf.gap_ns;
 	int64_t wait;
 
 	c->phase += GOLDEN;
@@ -313,8 +315,9 @@ first_due(struct probe_class *c, struct mono now)
 }
 
 static bool
-probe_start(struct prober *p, struct probe_class *c, uint32_t node_id,
-            const struct addr *dst, struct clock_pair now)
+probe_start(struct prober *p, struct probe_class *c,
+            const struct roster_node *n, const struct addr *dst,
+            struct clock_pair now)
 {
 	struct probe *pr = calloc(1, sizeof(*pr));
 	const size_t slot = hash_slot(p, c, dst);
@@ -322,12 +325,16 @@ probe_start(struct prober *p, struct probe_class *c, uint32_t node_id,
 	if (!pr)
 		return false;
 	pr->class_ = c;
-	pr->node_id = node_id;
+	pr->node_id = n->node_id;
+	pr->kind = n->kind;
+	pr->gap_ns = c->conf.gap_ns;
+	if (pr->kind != NODE_TWMESH && pr->gap_ns < TARGET_GAP_NS)
+		pr->gap_ns = TARGET_GAP_NS;
 	pr->dst = *dst;
 	pr->wanted = true;
 	pr->heard = now.mono;
-	pr->due = first_due(c, now.mono);
-	pr->session = probe_session(p, c, node_id);
+	pr->due = first_due(c, pr->gap_ns, now.mono);
+	pr->session = probe_session(p, pr);
 	pr->peer = peer_get(p, dst);
 	if (!pr->session || !pr->peer ||
 	    !grow(&p->table, &p->table_cap, p->table_n) ||
@@ -337,7 +344,8 @@ probe_start(struct prober *p, struct probe_class *c, uint32_t node_id,
 		sched_remove(&p->sched, pr);
 		goto fail;
 	}
-	pr->ssid = ssid_take(p);
+	if (pr->kind != NODE_LIGHT) /* those octets must be zero there */
+		pr->ssid = ssid_take(p);
 	pr->table_at = p->table_n;
 	p->table[p->table_n++] = pr;
 	pr->hash_next = p->hash[slot];
@@ -443,13 +451,13 @@ want(struct prober *p, struct probe_class *c, const struct roster_node *n,
 	if (!dst || addr_port(dst) == 0 || addr_is_any(dst) ||
 	    addr_is_multicast(dst))
 		return;
-	pr = find_planned(p, c, dst, n->node_id);
+	pr = find_planned(p, c, dst, n);
 	if (pr) {
 		pr->wanted = true;
 		session_set_epoch(pr->session, p->epoch);
 		return;
 	}
-	if (!probe_start(p, c, n->node_id, dst, now))
+	if (!probe_start(p, c, n, dst, now))
 		log_error("prober: no memory for the session to %s", n->name);
 }
 
@@ -457,7 +465,12 @@ void
 table_apply(struct prober *p, const struct plan *plan, struct clock_pair now)
 {
 	const struct roster *r = &plan->roster;
+	const struct roster_node *self = roster_node_by_id(r, plan->self_id);
+	/* not in it: in no mesh either, if there are meshes */
+	const struct roster_node nobody = {.node_id = plan->self_id};
 
+	if (!self)
+		self = &nobody;
 	p->epoch = r->epoch;
 	for (struct probe_class *c = p->classes; c; c = c->next)
 		c->wanted = false;
@@ -474,8 +487,9 @@ table_apply(struct prober *p, const struct plan *plan, struct clock_pair now)
 			continue;
 		c->wanted = true;
 		for (size_t i = 0; i < r->node_n; i++) {
-			if (r->node[i].node_id != plan->self_id &&
-			    !r->node[i].paused)
+			if (!r->node[i].paused &&
+			    roster_has_session(r, self, &r->node[i],
+			                       &r->class_[k]))
 				want(p, c, &r->node[i], now);
 		}
 	}

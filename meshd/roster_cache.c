@@ -13,7 +13,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define MAGIC "TWMROST1"
+/* A meshd that did not know of meshes and targets must not take what it does
+ * not see for a full mesh: it refuses the newer name. The older is read: then
+ * everyone measured everyone. */
+#define MAGIC "TWMROST2"
+#define MAGIC_OLD "TWMROST1"
 #define MAGIC_BYTES 8
 #define HEAD_BYTES (MAGIC_BYTES + 8)
 #define FILE_MAX_BYTES (HEAD_BYTES + MSG_MAX_BYTES + SHA256_DIGEST_LENGTH)
@@ -134,7 +138,9 @@ parse_file(const uint8_t *file, size_t len, uint32_t *self_id, struct roster *r)
 	id = rcursor_u32(&c);
 	n = rcursor_u32(&c);
 	bytes = rcursor_take(&c, n);
-	if (c.failed || c.left != 0 || memcmp(magic, MAGIC, MAGIC_BYTES) != 0)
+	if (c.failed || c.left != 0 ||
+	    (memcmp(magic, MAGIC, MAGIC_BYTES) != 0 &&
+	     memcmp(magic, MAGIC_OLD, MAGIC_BYTES) != 0))
 		return -EBADMSG;
 	if (msg_decode(bytes, n, &m, NULL) != MSG_OK)
 		return -EBADMSG;

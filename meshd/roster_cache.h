@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The last roster on disk, so that a node that starts while no controller
- * answers goes on measuring. The file: 8 octets of magic, our node id and the
+ * answers goes on measuring. The file: 8 octets of magic (with the file's
+ * version), our node id and the
  * length (4 octets each, network order), the encoded Roster message, and
  * SHA-256 of all that. Written to a temporary file, fsynced and renamed.
  */

@@ -88,6 +88,12 @@ struct msg_welcome {
 	uint32_t window;
 };
 
+enum node_kind {
+	NODE_TWMESH, /* measures, and is measured */
+	NODE_STAMP,  /* a target: STAMP without TLVs */
+	NODE_LIGHT   /* a target: TWAMP Light */
+};
+
 struct roster_node {
 	uint32_t node_id;
 	char name[NAME_MAX_CHARS + 1];
@@ -96,6 +102,8 @@ struct roster_node {
 	size_t address_n;
 	uint16_t reflector_port;
 	bool paused;
+	enum node_kind kind;
+	uint64_t mesh, hub; /* in a planned roster: a bit per mesh */
 };
 
 enum schedule { SCHEDULE_PERIODIC, SCHEDULE_POISSON };
@@ -116,16 +124,22 @@ struct roster_class {
 	bool detail;              /* percentiles, histograms of each way */
 	enum voice_codec codec;   /* VOICE_NONE: no voice class */
 	int64_t jitter_buffer_ns; /* voice: later packets count as lost */
+	uint64_t mesh;            /* in a planned roster: a bit per mesh */
 };
 
 /* Nodes sorted by id, classes by id; ids are unique. */
 struct roster {
 	uint64_t epoch;
-	struct roster_node *node; /* owned */
+	bool planned; /* by a mesh file; else everyone measures everyone */
+	struct roster_node *node; /* owned; nodes and targets */
 	size_t node_n;
 	struct roster_class *class_; /* owned */
 	size_t class_n;
 };
+/* Does src measure dst by this class? */
+bool roster_has_session(const struct roster *r, const struct roster_node *src,
+                        const struct roster_node *dst,
+                        const struct roster_class *c);
 void roster_clear(struct roster *r);
 bool roster_copy(struct roster *dst, const struct roster *src)
     __attribute__((warn_unused_result));

@@ -106,6 +106,9 @@ get_node(struct wire_get *w, const Twmesh__Wire__Node *n,
          struct roster_node *out)
 {
 	out->paused = n->has_paused && n->paused;
+	if (!get_u64(w, "mesh", n->mesh, &out->mesh) ||
+	    !get_u64(w, "hub", n->hub, &out->hub))
+		return false;
 	return get_u32(w, "node_id", n->node_id, 1, INT32_MAX, &out->node_id) &&
 	       get_name(w, "name", n->name, out->name) &&
 	       get_site(w, n->has_site, n->site, out->site) &&
@@ -123,15 +126,34 @@ node_by_id(const void *a, const void *b)
 	return (x->node_id > y->node_id) - (x->node_id < y->node_id);
 }
 
+/* Nodes and targets of a message. */
+struct members {
+	Twmesh__Wire__Node *const *node;
+	size_t node_n;
+	Twmesh__Wire__Target *const *target;
+	size_t target_n;
+};
+
+static bool
+get_target(struct wire_get *w, const Twmesh__Wire__Target *t,
+           struct roster_node *out)
+{
+	out->kind = t->has_light && t->light ? NODE_LIGHT : NODE_STAMP;
+	return get_node(w, t->node, out);
+}
+
 /* Sorted by id, ids unique. *out is NULL and *out_n 0 on failure. */
 static bool
-get_nodes(struct wire_get *w, Twmesh__Wire__Node *const *node, size_t n,
-          struct roster_node **out, size_t *out_n)
+get_nodes(struct wire_get *w, const struct members *m, struct roster_node **out,
+          size_t *out_n)
 {
 	struct roster_node *nodes;
+	size_t n = m->node_n + m->target_n;
 
-	if (n > MSG_NODES_MAX)
-		return wire_bad(w, "node");
+	if (m->node_n > MSG_NODES_MAX || m->target_n > MSG_NODES_MAX ||
+	    n > MSG_NODES_MAX)
+		return wire_bad(w,
+		                m->node_n > MSG_NODES_MAX ? "node" : "target");
 	if (n == 0)
 		return true;
 	nodes = calloc(n, sizeof(*nodes));
@@ -140,7 +162,9 @@ get_nodes(struct wire_get *w, Twmesh__Wire__Node *const *node, size_t n,
 	*out = nodes;
 	*out_n = n;
 	for (size_t i = 0; i < n; i++) {
-		if (!get_node(w, node[i], &nodes[i]))
+		if (i < m->node_n
+		        ? !get_node(w, m->node[i], &nodes[i])
+		        : !get_target(w, m->target[i - m->node_n], &nodes[i]))
 			return false;
 	}
 	qsort(nodes, n, sizeof(*nodes), node_by_id);
@@ -206,6 +230,7 @@ get_class(struct wire_get *w, const Twmesh__Wire__Class *c,
 	    !get_name(w, "name", c->name, out->name) ||
 	    !get_u32(w, "version", c->version, 0, INT32_MAX, &out->version) ||
 	    !get_class_packets(w, c, out) || !get_class_report(w, c, out) ||
+	    !get_u64(w, "mesh", c->mesh, &out->mesh) ||
 	    !get_u32(w, "interval_ms", c->interval_ms, 1, INTERVAL_MS_MAX,
 	             &interval_ms) ||
 	    !get_u32(w, "loss_timeout_ms", c->loss_timeout_ms, 1,
@@ -257,8 +282,11 @@ static bool
 get_roster(struct wire_get *w, const Twmesh__Wire__Roster *r,
            struct roster *out)
 {
+	const struct members m = {r->node, r->n_node, r->target, r->n_target};
+
+	out->planned = r->has_planned && r->planned;
 	return get_u64(w, "epoch", r->epoch, &out->epoch) &&
-	       get_nodes(w, r->node, r->n_node, &out->node, &out->node_n) &&
+	       get_nodes(w, &m, &out->node, &out->node_n) &&
 	       get_classes(w, r, out);
 }
 
@@ -297,13 +325,15 @@ static bool
 get_delta(struct wire_get *w, const Twmesh__Wire__RosterDelta *d,
           struct roster_delta *out)
 {
+	const struct members m = {d->upsert, d->n_upsert, d->upsert_target,
+	                          d->n_upsert_target};
+
 	if (!get_u64(w, "from_epoch", d->from_epoch, &out->from_epoch) ||
 	    !get_u64(w, "epoch", d->epoch, &out->epoch))
 		return false;
 	if (out->epoch <= out->from_epoch)
 		return wire_bad(w, "epoch");
-	return get_nodes(w, d->upsert, d->n_upsert, &out->upsert,
-	                 &out->upsert_n) &&
+	return get_nodes(w, &m, &out->upsert, &out->upsert_n) &&
 	       get_removed(w, d, out);
 }
 

@@ -60,30 +60,59 @@ put_welcome(struct arena *a, const struct msg_welcome *m)
 	return w;
 }
 
-/* NULL when out of memory or a node is not encodable. */
-static Twmesh__Wire__Node **
-put_nodes(struct arena *a, const struct roster_node *node, size_t n)
+static bool
+put_node(struct arena *a, const struct roster_node *n, Twmesh__Wire__Node *w)
 {
-	Twmesh__Wire__Node **list = arena_array(a, n, sizeof(*list));
-	Twmesh__Wire__Node *w = arena_array(a, n, sizeof(*w));
+	twmesh__wire__node__init(w);
+	w->node_id = n->node_id;
+	w->name = put_text(n->name);
+	w->has_site = n->site[0] != '\0';
+	w->site = put_text(n->site);
+	w->n_address = n->address_n;
+	w->address = put_addrs(a, n->address, n->address_n);
+	w->reflector_port = n->reflector_port;
+	w->has_paused = w->paused = n->paused;
+	w->has_mesh = n->mesh != 0;
+	w->mesh = n->mesh;
+	w->has_hub = n->hub != 0;
+	w->hub = n->hub;
+	return w->address != NULL;
+}
 
-	if (!list || !w || n > MSG_NODES_MAX)
-		return NULL;
+/* Nodes here, targets there, in the order of the list. */
+struct put_members {
+	Twmesh__Wire__Node **node;
+	size_t node_n;
+	Twmesh__Wire__Target **target;
+	size_t target_n;
+};
+
+/* False when out of memory or a node is not encodable. */
+static bool
+put_nodes(struct arena *a, const struct roster_node *node, size_t n,
+          struct put_members *out)
+{
+	Twmesh__Wire__Node *w = arena_array(a, n, sizeof(*w));
+	Twmesh__Wire__Target *t = arena_array(a, n, sizeof(*t));
+
+	*out = (struct put_members){
+	    .node = arena_array(a, n, sizeof(Twmesh__Wire__Node *)),
+	    .target = arena_array(a, n, sizeof(Twmesh__Wire__Target *))};
+	if (!w || !t || !out->node || !out->target || n > MSG_NODES_MAX)
+		return false;
 	for (size_t i = 0; i < n; i++, w++) {
-		twmesh__wire__node__init(w);
-		list[i] = w;
-		w->node_id = node[i].node_id;
-		w->name = put_text(node[i].name);
-		w->has_site = node[i].site[0] != '\0';
-		w->site = put_text(node[i].site);
-		w->n_address = node[i].address_n;
-		w->address = put_addrs(a, node[i].address, node[i].address_n);
-		if (!w->address)
-			return NULL;
-		w->reflector_port = node[i].reflector_port;
-		w->has_paused = w->paused = node[i].paused;
+		if (!put_node(a, &node[i], w))
+			return false;
+		if (node[i].kind == NODE_TWMESH) {
+			out->node[out->node_n++] = w;
+			continue;
+		}
+		twmesh__wire__target__init(t);
+		t->node = w;
+		t->has_light = t->light = node[i].kind == NODE_LIGHT;
+		out->target[out->target_n++] = t++;
 	}
-	return list;
+	return true;
 }
 
 static void
@@ -113,6 +142,8 @@ put_class(Twmesh__Wire__Class *w, const struct roster_class *c)
 	w->codec = (uint32_t)c->codec;
 	w->has_jitter_buffer_ms = c->jitter_buffer_ns != 0;
 	w->jitter_buffer_ms = (uint32_t)(c->jitter_buffer_ns / NS_PER_MS);
+	w->has_mesh = c->mesh != 0;
+	w->mesh = c->mesh;
 }
 
 static Twmesh__Wire__Roster *
@@ -122,15 +153,19 @@ put_roster(struct arena *a, const struct roster *r)
 	Twmesh__Wire__Class **list = arena_array(a, r->class_n, sizeof(*list));
 	Twmesh__Wire__Class *class_ =
 	    arena_array(a, r->class_n, sizeof(*class_));
+	struct put_members m;
 
 	if (!w || !list || !class_ || r->class_n > MSG_CLASSES_MAX)
 		return NULL;
 	twmesh__wire__roster__init(w);
 	w->epoch = r->epoch;
-	w->n_node = r->node_n;
-	w->node = put_nodes(a, r->node, r->node_n);
-	if (!w->node)
+	w->has_planned = w->planned = r->planned;
+	if (!put_nodes(a, r->node, r->node_n, &m))
 		return NULL;
+	w->n_node = m.node_n;
+	w->node = m.node;
+	w->n_target = m.target_n;
+	w->target = m.target;
 	for (size_t i = 0; i < r->class_n; i++) {
 		list[i] = &class_[i];
 		put_class(&class_[i], &r->class_[i]);
@@ -144,17 +179,21 @@ static Twmesh__Wire__RosterDelta *
 put_delta(struct arena *a, const struct roster_delta *d)
 {
 	Twmesh__Wire__RosterDelta *w = arena_alloc(a, sizeof(*w));
+	struct put_members m;
 
-	if (!w || d->removed_n > MSG_NODES_MAX)
+	if (!w || d->removed_n > MSG_NODES_MAX ||
+	    !put_nodes(a, d->upsert, d->upsert_n, &m))
 		return NULL;
 	twmesh__wire__roster_delta__init(w);
 	w->from_epoch = d->from_epoch;
 	w->epoch = d->epoch;
-	w->n_upsert = d->upsert_n;
-	w->upsert = put_nodes(a, d->upsert, d->upsert_n);
+	w->n_upsert = m.node_n;
+	w->upsert = m.node;
+	w->n_upsert_target = m.target_n;
+	w->upsert_target = m.target;
 	w->n_removed_node_id = d->removed_n;
 	w->removed_node_id = d->removed;
-	return w->upsert ? w : NULL;
+	return w;
 }
 
 static bool

@@ -27,6 +27,7 @@ roster_copy(struct roster *dst, const struct roster *src)
 {
 	struct roster r = {
 	    .epoch = src->epoch,
+	    .planned = src->planned,
 	    .node = dup_array(src->node, src->node_n, sizeof(*src->node)),
 	    .node_n = src->node_n,
 	    .class_ =
@@ -68,6 +69,16 @@ roster_class_by_id(const struct roster *r, uint32_t class_id)
 			return &r->class_[i];
 	}
 	return NULL;
+}
+
+bool
+roster_has_session(const struct roster *r, const struct roster_node *src,
+                   const struct roster_node *dst, const struct roster_class *c)
+{
+	if (src->kind != NODE_TWMESH || src->node_id == dst->node_id)
+		return false;
+	return !r->planned ||
+	       (src->mesh & dst->mesh & c->mesh & (src->hub | dst->hub)) != 0;
 }
 
 static bool

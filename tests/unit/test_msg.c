@@ -98,6 +98,9 @@ some_node(struct roster_node *n, uint32_t id)
 	for (size_t i = 0; i < n->address_n; i++)
 		n->address[i] = some_addr(n->reflector_port);
 	n->paused = below(4) == 0;
+	n->kind = (enum node_kind)below(NODE_LIGHT + 1);
+	n->mesh = below(2) ? u63() : 0;
+	n->hub = below(2) ? u63() : 0;
 }
 
 static struct roster_node *
@@ -136,12 +139,14 @@ some_class(struct roster_class *c, uint32_t id)
 	c->detail = below(2);
 	c->codec = (enum voice_codec)below(VOICE_CODECS);
 	c->jitter_buffer_ns = (int64_t)below(10001) * NS_PER_MS;
+	c->mesh = below(2) ? u63() : 0;
 }
 
 static void
 some_roster(struct roster *r)
 {
 	r->epoch = u63();
+	r->planned = below(2);
 	r->node_n = below(30);
 	r->node = some_nodes(r->node_n);
 	r->class_n = below(5);
@@ -336,6 +341,8 @@ assert_same_values(const struct msg *a, const struct msg *b)
 			ck_assert_uint_eq(l->held, k->held);
 		}
 	} else if (a->kind == MESH_ROSTER) {
+		ck_assert_int_eq(a->u.roster.planned, b->u.roster.planned);
+		ck_assert_uint_eq(a->u.roster.node_n, b->u.roster.node_n);
 		for (size_t i = 0; i < a->u.roster.class_n; i++) {
 			const struct roster_class *x = &a->u.roster.class_[i];
 			const struct roster_class *y = &b->u.roster.class_[i];
@@ -347,6 +354,7 @@ assert_same_values(const struct msg *a, const struct msg *b)
 			ck_assert_int_eq(x->codec, y->codec);
 			ck_assert_int_eq(x->jitter_buffer_ns,
 			                 y->jitter_buffer_ns);
+			ck_assert_uint_eq(x->mesh, y->mesh);
 			ck_assert_str_eq(x->name, y->name);
 		}
 		for (size_t i = 0; i < a->u.roster.node_n; i++) {
@@ -359,6 +367,9 @@ assert_same_values(const struct msg *a, const struct msg *b)
 				ck_assert(
 				    addr_equal(&x->address[j], &y->address[j]));
 			ck_assert_int_eq(x->paused, y->paused);
+			ck_assert_int_eq(x->kind, y->kind);
+			ck_assert_uint_eq(x->mesh, y->mesh);
+			ck_assert_uint_eq(x->hub, y->hub);
 		}
 	}
 }
@@ -723,6 +734,8 @@ END_TEST
 static struct {
 	Twmesh__Wire__Node node[2], *nodes[2];
 	Twmesh__Wire__Class class_[2], *classes[2];
+	Twmesh__Wire__Target target, *targets[1];
+	Twmesh__Wire__Node targets_node;
 	Twmesh__Wire__Roster roster;
 } r;
 
@@ -752,6 +765,15 @@ r_reset(void)
 	r.roster.n_node = 2;
 	r.roster.class_ = r.classes;
 	r.roster.n_class_ = 2;
+	twmesh__wire__node__init(&r.targets_node);
+	r.targets_node.node_id = 3;
+	r.targets_node.name = str("rtr1");
+	r.targets_node.reflector_port = 862;
+	twmesh__wire__target__init(&r.target);
+	r.target.node = &r.targets_node;
+	r.targets[0] = &r.target;
+	r.roster.target = r.targets;
+	r.roster.n_target = 1;
 }
 
 static enum msg_err
@@ -784,6 +806,13 @@ START_TEST(each_field_of_roster_bad_once)
 	BAD_ROSTER(r.node[0].node_id = UINT32_MAX, "node_id");
 	BAD_ROSTER(r.node[1].name = str("-x"), "name");
 	BAD_ROSTER(r.node[1].reflector_port = 0, "reflector_port");
+	BAD_ROSTER((r.node[1].has_mesh = 1, r.node[1].mesh = UINT64_MAX),
+	           "mesh");
+	BAD_ROSTER((r.node[1].has_hub = 1, r.node[1].hub = UINT64_MAX), "hub");
+	BAD_ROSTER(r.targets_node.node_id = 1, "node_id"); /* a node's */
+	BAD_ROSTER(r.targets_node.name = str("R"), "name");
+	BAD_ROSTER((r.class_[0].has_mesh = 1, r.class_[0].mesh = UINT64_MAX),
+	           "mesh");
 	BAD_ROSTER(r.class_[0].class_id = 1, "class_id");
 	BAD_ROSTER(r.class_[0].class_id = 0, "class_id");
 	BAD_ROSTER(r.class_[0].name = str("x_y"), "name");

@@ -133,6 +133,120 @@ START_TEST(a_stamp_is_never_taken_for_a_newcomers)
 }
 END_TEST
 
+/* Node 1 is us, 2 and 3 are nodes, 4 and 5 targets. */
+static struct plan
+small_plan(struct roster_node node[5], struct roster_class class_[2])
+{
+	memset(node, 0, 5 * sizeof(*node));
+	memset(class_, 0, 2 * sizeof(*class_));
+	for (uint8_t i = 0; i < 5; i++) {
+		const uint8_t ip[4] = {127, 2, 0, (uint8_t)(i + 1)};
+
+		node[i].node_id = i + 1U;
+		node[i].mesh = node[i].hub = 1;
+		node[i].address_n = 1;
+		ck_assert(addr_from_bytes(ip, 4, 862, &node[i].address[0]));
+	}
+	node[3].kind = NODE_STAMP;
+	node[4].kind = NODE_LIGHT;
+	for (uint32_t i = 0; i < 2; i++) {
+		class_[i] =
+		    (struct roster_class){.class_id = i + 1,
+		                          .size_octets = 128,
+		                          .gap_ns = GAP_NS,
+		                          .flows = 1,
+		                          .interval_ns = 10 * NS_PER_S,
+		                          .loss_timeout_ns = 2 * NS_PER_S,
+		                          .mesh = 1};
+	}
+	return (struct plan){.self_id = 1,
+	                     .roster = {.epoch = 1,
+	                                .planned = true,
+	                                .node = node,
+	                                .node_n = 5,
+	                                .class_ = class_,
+	                                .class_n = 2}};
+}
+
+static struct probe none; /* there is no such probe */
+
+static struct probe *
+probe_to(const struct prober *p, uint32_t node_id, uint32_t class_id)
+{
+	for (size_t i = 0; i < p->table_n; i++) {
+		if (p->table[i]->node_id == node_id &&
+		    p->table[i]->class_->conf.class_id == class_id)
+			return p->table[i];
+	}
+	return &none;
+}
+
+START_TEST(targets_get_one_packet_a_second_and_light_ones_no_ssid)
+{
+	static struct prober p;
+	struct roster_node node[5];
+	struct roster_class class_[2];
+	struct plan plan = small_plan(node, class_);
+
+	open_bare(&p, 5);
+	table_apply(&p, &plan, clock_now());
+	ck_assert_uint_eq(p.table_n, 8);
+	ck_assert_int_eq(probe_to(&p, 2, 1)->gap_ns, GAP_NS);
+	ck_assert_int_eq(probe_to(&p, 4, 1)->gap_ns, NS_PER_S);
+	ck_assert_int_eq(probe_to(&p, 5, 2)->gap_ns, NS_PER_S);
+	ck_assert_uint_ne(probe_to(&p, 4, 1)->ssid, 0);
+	ck_assert_uint_eq(probe_to(&p, 5, 1)->ssid, 0);
+	close_bare(&p);
+}
+END_TEST
+
+/* A plan starts and ends what it says, and leaves the rest alone. */
+START_TEST(a_plan_leaves_unchanged_sessions_alone)
+{
+	static struct prober p;
+	struct roster_node node[5];
+	struct roster_class class_[2];
+	struct plan plan = small_plan(node, class_);
+	struct probe *same, *other;
+	struct session *session;
+	uint16_t ssid;
+
+	open_bare(&p, 6);
+	node[2].mesh = class_[1].mesh = 2; /* node 3 and class 2 elsewhere */
+	table_apply(&p, &plan, clock_now());
+	ck_assert_uint_eq(p.table_n, 3); /* 2, 4 and 5 by class 1 */
+	same = probe_to(&p, 2, 1);
+	session = same->session;
+	ssid = same->ssid;
+	/* node 3 comes in, the targets go, class 2 changes its packets, and
+	 * the mesh has another bit */
+	node[0].mesh = node[0].hub = node[1].mesh = node[1].hub = 8;
+	node[2].mesh = node[2].hub = 8;
+	node[3].mesh = node[4].mesh = 0;
+	class_[0].mesh = class_[1].mesh = 8;
+	class_[1].class_id = 3;
+	plan.roster.epoch = 2;
+	table_apply(&p, &plan, clock_now());
+	ck_assert_uint_eq(p.table_n, 4);
+	ck_assert_ptr_eq(probe_to(&p, 2, 1), same);
+	ck_assert_ptr_eq(same->session, session);
+	ck_assert_uint_eq(same->ssid, ssid);
+	ck_assert_uint_eq(p.ending_n, 2);
+	other = probe_to(&p, 3, 3);
+	ck_assert_ptr_ne(other, &none);
+	/* a node becomes a target: another session */
+	node[2].kind = NODE_STAMP;
+	table_apply(&p, &plan, clock_now());
+	ck_assert_ptr_ne(probe_to(&p, 3, 3), other);
+	ck_assert_ptr_eq(probe_to(&p, 2, 1), same);
+	/* we are in no mesh any more */
+	node[0].mesh = 0;
+	table_apply(&p, &plan, clock_now());
+	ck_assert_uint_eq(p.table_n, 0);
+	close_bare(&p);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -144,6 +258,9 @@ main(void)
 	tcase_set_timeout(t, 60);
 	tcase_add_test(t, phases_keep_slots_apart);
 	tcase_add_test(t, a_stamp_is_never_taken_for_a_newcomers);
+	tcase_add_test(t,
+	               targets_get_one_packet_a_second_and_light_ones_no_ssid);
+	tcase_add_test(t, a_plan_leaves_unchanged_sessions_alone);
 	suite_add_tcase(s, t);
 	r = srunner_create(s);
 	srunner_run_all(r, CK_ENV);

@@ -6,6 +6,7 @@
 #include <check.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <openssl/sha.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -112,9 +113,59 @@ START_TEST(a_copy_is_its_own)
 }
 END_TEST
 
+START_TEST(meshes_say_who_measures_whom)
+{
+	struct roster_node a = node(1, 862), b = node(2, 862), t = node(3, 862);
+	struct roster_class c = {.class_id = 1};
+	struct roster r = {.epoch = 1};
+
+	t.kind = NODE_STAMP;
+	ck_assert(roster_has_session(&r, &a, &b, &c));
+	ck_assert(!roster_has_session(&r, &a, &a, &c));
+	ck_assert(roster_has_session(&r, &a, &t, &c));
+	ck_assert(!roster_has_session(&r, &t, &a, &c));
+	r.planned = true;
+	ck_assert(!roster_has_session(&r, &a, &b, &c));
+	a.mesh = b.mesh = 6;
+	c.mesh = 2;
+	ck_assert(!roster_has_session(&r, &a, &b, &c)); /* two spokes */
+	b.hub = 2;
+	ck_assert(roster_has_session(&r, &a, &b, &c));
+	ck_assert(roster_has_session(&r, &b, &a, &c));
+	b.hub = 4; /* of a mesh that the class does not run in */
+	ck_assert(!roster_has_session(&r, &a, &b, &c));
+	c.mesh = 1 << 5;
+	a.hub = b.hub = 7;
+	ck_assert(!roster_has_session(&r, &a, &b, &c));
+}
+END_TEST
+
 /* ---- on disk ---- */
 
 static char path[] = "/tmp/test_roster.XXXXXX";
+
+/* The same file under the name of another version, its digest made anew. */
+static int
+rewrite_as(char version, uint32_t *self, struct roster *back)
+{
+	uint8_t bytes[65536];
+	FILE *f = fopen(path, "r+");
+	size_t n;
+
+	ck_assert_ptr_nonnull(f);
+	n = fread(bytes, 1, sizeof(bytes), f);
+	ck_assert_uint_gt(n, 40);
+	ck_assert_uint_eq(bytes[7], '2');
+	bytes[7] = (uint8_t)version;
+	SHA256(bytes, n - 32, bytes + n - 32);
+	rewind(f);
+	ck_assert_uint_eq(fwrite(bytes, 1, n, f), n);
+	(void)fclose(f);
+	n = (size_t)roster_cache_load(path, self, back);
+	if (version == '1')
+		ck_assert_int_eq(roster_cache_save(path, 3, back), 0);
+	return (int)n;
+}
 
 START_TEST(a_cached_roster_comes_back_and_any_damage_is_seen)
 {
@@ -131,6 +182,12 @@ START_TEST(a_cached_roster_comes_back_and_any_damage_is_seen)
 	ck_assert_uint_eq(back.node_n, r.node_n);
 	ck_assert_str_eq(back.node[0].name, r.node[0].name);
 	roster_clear(&back);
+	/* a file of the version before meshes: everyone measures everyone */
+	ck_assert(!rewrite_as('1', &self, &back));
+	ck_assert(!back.planned);
+	roster_clear(&back);
+	ck_assert_int_eq(rewrite_as('3', &self, &back), -EBADMSG);
+	ck_assert_int_eq(roster_cache_save(path, 3, &r), 0);
 	f = fopen(path, "r+");
 	(void)fseek(f, 0, SEEK_END);
 	size = ftell(f);
@@ -177,6 +234,7 @@ main(void)
 	tcase_add_test(t, a_delta_makes_what_a_model_makes);
 	tcase_add_test(t, a_delta_of_another_epoch_changes_nothing);
 	tcase_add_test(t, a_copy_is_its_own);
+	tcase_add_test(t, meshes_say_who_measures_whom);
 	tcase_add_test(t, a_cached_roster_comes_back_and_any_damage_is_seen);
 	suite_add_tcase(s, t);
 	sr = srunner_create(s);

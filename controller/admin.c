@@ -3,12 +3,14 @@
 
 #include "lib/base/text.h"
 #include "lib/bus/keys.h"
+#include "lib/svc/meshfile.h"
 
 #include <jansson.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 struct reader {
 	json_t *doc; /* owned */
@@ -171,6 +173,104 @@ read_token_revoke(struct reader *r, struct ask_token *out)
 	       get_int(r, "token_id", 1, INT32_MAX, &out->token_id);
 }
 
+/* Clean text of at most `size` - 1 octets. */
+static bool
+get_text(struct reader *r, const char *key, char *out, size_t size)
+{
+	const char *v;
+
+	if (!get_string(r, key, &v))
+		return false;
+	if (v && (strlen(v) >= size || !text_is_clean(v, strlen(v))))
+		return fail(r,
+		            "%s: expected at most %zu octets of text without "
+		            "control characters",
+		            key, size - 1);
+	(void)snprintf(out, size, "%s", v ? v : "");
+	return true;
+}
+
+static bool
+get_by(struct reader *r, char out[BY_MAX])
+{
+	if (!get_text(r, "by", out, BY_MAX))
+		return false;
+	if (!out[0])
+		(void)snprintf(out, BY_MAX, "somebody");
+	return true;
+}
+
+/* What the reader of mesh files found wrong first. */
+static bool
+fail_first_line(struct reader *r, const char *said)
+{
+	return fail(r, "%.*s", (int)strcspn(said, "\n"), said);
+}
+
+static bool
+read_apply(struct reader *r, struct ask_apply *out)
+{
+	static const char *const known[] = {"base", "content", "by", NULL};
+	char *said = NULL;
+	const char *text;
+	size_t len = 0;
+	FILE *f;
+
+	if (!only_known(r, known) || !get_string(r, "content", &text) ||
+	    !get_int(r, "base", 0, INT64_MAX, &out->base) ||
+	    !get_by(r, out->by))
+		return false;
+	if (!text)
+		return fail(r, "content: expected a mesh file, found nothing");
+	f = open_memstream(&said, &len);
+	if (!f)
+		return fail(r, "out of memory");
+	out->file = meshfile_parse("mesh file", text, f);
+	(void)fclose(f);
+	if (!out->file)
+		(void)fail_first_line(r, said ? said : "out of memory");
+	free(said);
+	return out->file != NULL;
+}
+
+/* 2026-11-28T10:00:00Z, as twmesh sends it: the database reads the rest. */
+static bool
+is_instant(const char *text)
+{
+	struct tm t;
+	const char *end = strptime(text, "%Y-%m-%dT%H:%M:%SZ", &t);
+
+	return end && *end == '\0' && strlen(text) == 20;
+}
+
+static bool
+read_maintenance(struct reader *r, struct ask_maintenance *out)
+{
+	static const char *const known[] = {"name",   "on", "until", "for_s",
+	                                    "reason", "by", NULL};
+	json_t *on = json_object_get(r->doc, "on");
+
+	if (!only_known(r, known) || !get_name(r, "name", true, out->name) ||
+	    !get_text(r, "until", out->until, sizeof(out->until)) ||
+	    !get_text(r, "reason", out->reason, sizeof(out->reason)) ||
+	    !get_by(r, out->by))
+		return false;
+	if (!json_is_boolean(on))
+		return fail(r, "on: expected true or false");
+	out->on = json_is_true(on);
+	if (out->until[0] && !is_instant(out->until))
+		return fail(r,
+		            "until: expected an instant as "
+		            "2026-11-28T10:00:00Z, found \"%.30s\"",
+		            out->until);
+	if (json_object_get(r->doc, "for_s") &&
+	    !get_int(r, "for_s", 1, MAINTENANCE_MAX_S, &out->for_s))
+		return false;
+	if (out->until[0] && out->for_s)
+		return fail(r, "expected until or for_s, found both");
+	return true;
+}
+
 static bool
 read_ask(struct reader *r, struct ask *a)
 {
@@ -183,6 +283,10 @@ read_ask(struct reader *r, struct ask *a)
 		return read_token_create(r, &a->u.token);
 	case ASK_TOKEN_REVOKE:
 		return read_token_revoke(r, &a->u.token);
+	case ASK_APPLY:
+		return read_apply(r, &a->u.apply);
+	case ASK_MAINTENANCE:
+		return read_maintenance(r, &a->u.maintenance);
 	default:
 		return fail(r, "nothing that can be asked for");
 	}
@@ -212,7 +316,7 @@ admin_parse(enum ask_kind kind, const char *body, size_t len, char *err,
 	json_decref(r.doc);
 	if (ok)
 		return a;
-	free(a);
+	ask_free(a);
 	return NULL;
 }
 
@@ -237,6 +341,19 @@ admin_answer(enum ask_kind kind, const struct tell *t)
 	else if (kind == ASK_TOKEN_REVOKE)
 		n = snprintf(json, sizeof(json), "{\"revoked\":%lld}\n",
 		             (long long)t->u.admin.token_id);
+	else if (kind == ASK_APPLY)
+		n = snprintf(json, sizeof(json),
+		             "{\"epoch\":%lld,\"changed\":%s}\n",
+		             (long long)t->u.admin.epoch,
+		             t->u.admin.changed ? "true" : "false");
+	else if (kind == ASK_MAINTENANCE)
+		n = snprintf(
+		    json, sizeof(json),
+		    "{\"node\":\"%s\",\"on\":%s,\"until\":%s%s%s}\n",
+		    t->u.admin.name, t->u.admin.changed ? "true" : "false",
+		    t->u.admin.expires_at[0] ? "\"" : "",
+		    t->u.admin.expires_at[0] ? t->u.admin.expires_at : "null",
+		    t->u.admin.expires_at[0] ? "\"" : "");
 	else
 		n = snprintf(json, sizeof(json), "{\"removed\":\"%s\"}\n",
 		             t->u.admin.name);

@@ -60,6 +60,7 @@ static const struct {
                         "$7::integer)",
                         7},
     [ANSWER_EVIDENCE] = {"select twmesh.api_evidence($1::text)", 1},
+    [ANSWER_PLAN] = {"select twmesh.api_plan()", 0},
 };
 
 struct answers *

@@ -163,7 +163,8 @@ read_nodes(struct pgc *db, struct mesh *m, const char *const *reference,
 	               "coalesce(l.clock_synchronised, false) FROM "
 	               "twmesh.node n LEFT JOIN twmesh_private.node_live l ON "
 	               "l.node_id = n.node_id WHERE n.removed_at IS NULL AND "
-	               "n.slot BETWEEN 1 AND 4096 ORDER BY n.node_id",
+	               "n.kind = 'node' AND n.slot BETWEEN 1 AND 4096 ORDER BY "
+	               "n.node_id",
 	               0, NULL, &rows, err))
 		return false;
 	out->nodes = (size_t)pgc_rows_n(rows);

@@ -223,7 +223,6 @@ read_classes(const struct conf *c, struct config *out, char *err,
 			return false;
 		}
 	}
-	out->auto_interval = out->class_[0].interval_ns == 0;
 	return true;
 }
 

@@ -28,7 +28,6 @@ struct config {
 	size_t class_n;
 	const char *reference[REFERENCES_MAX]; /* names; borrowed as well */
 	size_t reference_n;
-	bool auto_interval; /* class_[0] has interval 0 */
 };
 
 /* What single keys cannot know. False with one clear line in err. */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "controller/letters.h"
 
+#include "lib/svc/meshfile.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,6 +18,9 @@ ask_free(struct ask *a)
 	case ASK_BATCH:
 		free(a->u.batch.batch.body);
 		break;
+	case ASK_APPLY:
+		meshfile_free(a->u.apply.file);
+		break;
 	case ASK_HEARTBEAT:
 	case ASK_BYE:
 	case ASK_PENDING:
@@ -24,6 +29,7 @@ ask_free(struct ask *a)
 	case ASK_TOKEN_REVOKE:
 	case ASK_APPROVE:
 	case ASK_REMOVE:
+	case ASK_MAINTENANCE:
 	case ASK_STOP:
 		break;
 	}

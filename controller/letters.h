@@ -38,6 +38,8 @@ enum ask_kind {
 	ASK_REMOVE,    /* web: node remove */
 	ASK_TOKEN_CREATE, /* web: node token create */
 	ASK_TOKEN_REVOKE, /* web: node token revoke */
+	ASK_APPLY,        /* web: a mesh file */
+	ASK_MAINTENANCE,  /* web: node maintenance */
 	ASK_STOP          /* main: store what is there and end */
 };
 
@@ -85,6 +87,26 @@ struct ask_token {
 	int64_t token_id;        /* REVOKE */
 };
 
+/* Who asks, for records that people read. */
+#define BY_MAX 64
+
+struct meshfile;
+struct ask_apply {
+	struct meshfile *file; /* owned */
+	int64_t base;          /* epoch of the file it is to replace; 0: none */
+	char by[BY_MAX];
+};
+
+#define MAINTENANCE_MAX_S (366 * 86400)
+struct ask_maintenance {
+	char name[NAME_MAX_CHARS + 1];
+	bool on;
+	char until[32]; /* an instant, ISO 8601; "": not given */
+	int64_t for_s;  /* from now; 0: not given */
+	char reason[REASON_MAX];
+	char by[BY_MAX];
+};
+
 struct ask_approve {
 	char fingerprint[FINGERPRINT_CHARS]; /* as typed, '-' optional */
 	char name[NAME_MAX_CHARS + 1];
@@ -106,6 +128,8 @@ struct ask {
 		struct ask_join join;
 		struct ask_token token;
 		struct ask_approve approve;
+		struct ask_apply apply;
+		struct ask_maintenance maintenance;
 		struct {
 			uint32_t node_id;
 		} bye;
@@ -185,6 +209,10 @@ struct tell {
 			int64_t token_id, uses;
 			char secret[KEYS_TEXT_SIZE]; /* tell_free() wipes it */
 			char expires_at[40];         /* ISO 8601 */
+			/* of a mesh file: its epoch; of it and of
+			 * maintenance: something was changed, it is on */
+			int64_t epoch;
+			bool changed;
 		} admin;
 	} u;
 };

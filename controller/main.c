@@ -148,16 +148,15 @@ start_all(struct program *p)
 		web_free(p->web); /* removes the admin socket */
 		die("%s", err);
 	}
-	p->writer = writer_start(
-	    &(struct writer_opts){.database = c->database,
-	                          .class_ = c->class_,
-	                          .class_n = c->class_n,
-	                          .auto_interval = c->auto_interval,
-	                          .reference = c->reference,
-	                          .reference_n = c->reference_n,
-	                          .to_bus = bus_inbox(p->bus),
-	                          .to_web = web_inbox(p->web)},
-	    &rc);
+	p->writer =
+	    writer_start(&(struct writer_opts){.database = c->database,
+	                                       .class_ = c->class_,
+	                                       .class_n = c->class_n,
+	                                       .reference = c->reference,
+	                                       .reference_n = c->reference_n,
+	                                       .to_bus = bus_inbox(p->bus),
+	                                       .to_web = web_inbox(p->web)},
+	                 &rc);
 	if (p->writer)
 		rc = bus_start(p->bus, writer_inbox(p->writer));
 	if (rc == 0 && p->writer)

@@ -2,6 +2,8 @@
 #include "controller/roster_db.h"
 #include "controller/roster_priv.h"
 
+#include "lib/svc/classconf.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,9 +11,6 @@
 
 #define ID_LIMIT 20000000 /* ids index arrays: 16 octets each */
 #define TOKENS_MAX "4096" /* join tokens that may pass the handshake */
-#define AUTO_SMALL_NODES 50
-#define AUTO_SMALL_MS 10000
-#define AUTO_LARGE_MS 60000
 /* A result this much later than its interval, timeout and spread came from a
  * spool that had to wait. */
 #define LATENESS_NS (30 * NS_PER_S)
@@ -76,33 +75,11 @@ roster_end(struct pgc *db, bool ok, struct pgc_err *err)
 }
 
 bool
-roster_changed(struct pgc *db, const struct plan_opts *o, const char *reason,
-               struct pgc_err *err)
+roster_changed(struct pgc *db, const char *reason, struct pgc_err *err)
 {
-	char small[24], small_ms[24], large_ms[24];
-	const char *iv[] = {o->class_n ? o->class_[0].name : "",
-	                    dec_of(AUTO_SMALL_NODES, small),
-	                    dec_of(AUTO_SMALL_MS, small_ms),
-	                    dec_of(AUTO_LARGE_MS, large_ms)};
 	const char *why[] = {reason};
 
-	if (o->auto_interval && o->class_n > 0 &&
-	    !pgc_exec_params(
-	        db,
-	        "UPDATE twmesh.class c SET interval_ms = w.ms FROM (SELECT "
-	        "CASE WHEN count(*) <= $2::integer THEN $3::integer "
-	        "ELSE $4::integer END AS ms FROM twmesh.node "
-	        "WHERE removed_at IS NULL) w WHERE c.name = $1::text::text "
-	        "AND c.retired_at IS NULL AND c.interval_ms <> w.ms",
-	        4, iv, NULL, err))
-		return false;
-	if (!pgc_exec(
-	        db,
-	        "INSERT INTO twmesh_private.path_state (src_id, class_id) "
-	        "SELECT node_id, class_id FROM twmesh.node, twmesh.class "
-	        "WHERE removed_at IS NULL AND retired_at IS NULL "
-	        "ON CONFLICT DO NOTHING",
-	        err))
+	if (!pgc_exec(db, "SELECT twmesh_private.plan_roster()", err))
 		return false;
 	return pgc_exec_params(
 	    db,
@@ -161,9 +138,11 @@ roster_db_is_current(struct pgc *db, const struct known *known, bool *current,
 
 /* One class as the configuration wants it; sets *changed. */
 static bool
-plan_class(struct pgc *db, const struct roster_class *c, bool keep_interval,
-           bool *changed, struct pgc_err *err)
+plan_class(struct pgc *db, const struct roster_class *c, bool *changed,
+           struct pgc_err *err)
 {
+	/* automatic: plan_roster() knows how many nodes there are */
+	const bool automatic = c->interval_ns == 0;
 	char n[10][24];
 	const char *p[] = {
 	    c->name,
@@ -173,17 +152,18 @@ plan_class(struct pgc *db, const struct roster_class *c, bool keep_interval,
 	    dec_of(c->gap_ns, n[3]),
 	    c->schedule == SCHEDULE_POISSON ? "poisson" : "periodic",
 	    dec_of(c->flows, n[4]),
-	    dec_of(c->interval_ns > 0 ? c->interval_ns / NS_PER_MS
-	                              : AUTO_SMALL_MS,
+	    dec_of(automatic ? CLASSCONF_AUTO_SMALL_MS
+	                     : c->interval_ns / NS_PER_MS,
 	           n[5]),
 	    dec_of(c->loss_timeout_ns / NS_PER_MS, n[6]),
 	    dec_of(c->ship_spread_ns / NS_PER_MS, n[7]),
 	    c->detail ? "true" : "false",
 	    c->codec == VOICE_NONE ? NULL : voice_codec_str(c->codec),
 	    dec_of(c->jitter_buffer_ns / NS_PER_MS, n[8]),
+	    automatic ? "true" : "false",
 	};
 	const char *tuning[] = {
-	    p[0],  p[7],  p[8], p[9], keep_interval ? "true" : "false",
+	    p[0],  p[7],  p[8], p[9], automatic ? "true" : "false",
 	    p[10], p[11], p[12]};
 	long gone = 0, back = 0, made = 0, tuned = 0;
 
@@ -212,25 +192,28 @@ plan_class(struct pgc *db, const struct roster_class *c, bool keep_interval,
 	        "INSERT INTO twmesh.class (name, version, family, dscp, "
 	        "size_octets, gap_ns, schedule, flows, interval_ms, "
 	        "loss_timeout_ms, ship_spread_ms, detail, codec, "
-	        "jitter_buffer_ms) SELECT $1::text, "
+	        "jitter_buffer_ms, interval_auto) SELECT $1::text, "
 	        "coalesce((SELECT max(version) FROM twmesh.class WHERE name = "
 	        "$1::text), 0) + 1, $2::integer, $3::integer, $4::integer, "
 	        "$5::bigint, $6::text, $7::integer, $8::integer, $9::integer, "
-	        "$10::integer, $11::boolean, $12::text, $13::integer WHERE "
+	        "$10::integer, $11::boolean, $12::text, $13::integer, "
+	        "$14::boolean WHERE "
 	        "NOT EXISTS (SELECT FROM twmesh.class "
 	        "WHERE name = $1::text::text AND retired_at IS NULL)",
-	        13, p, &made, err))
+	        14, p, &made, err))
 		return false;
 	if (!pgc_exec_params(
 	        db,
-	        "UPDATE twmesh.class SET interval_ms = CASE WHEN $5::boolean "
-	        "THEN interval_ms ELSE $2::integer END, loss_timeout_ms = "
+	        "UPDATE twmesh.class SET interval_auto = $5::boolean, "
+	        "interval_ms = CASE WHEN $5::boolean THEN interval_ms ELSE "
+	        "$2::integer END, loss_timeout_ms = "
 	        "$3::integer, ship_spread_ms = $4::integer, detail = "
 	        "$6::boolean, codec = $7::text, jitter_buffer_ms = "
 	        "$8::integer WHERE name = $1::text "
 	        "AND retired_at IS NULL AND (loss_timeout_ms <> $3::integer "
 	        "OR ship_spread_ms <> $4::integer OR (NOT $5::boolean AND "
 	        "interval_ms <> $2::integer) OR detail <> $6::boolean OR "
+	        "interval_auto <> $5::boolean OR "
 	        "codec IS DISTINCT FROM $7::text OR jitter_buffer_ms <> "
 	        "$8::integer)",
 	        8, tuning, &tuned, err))
@@ -262,19 +245,37 @@ plan_retire_others(struct pgc *db, const struct plan_opts *o, bool *changed,
 }
 
 bool
-roster_db_plan(struct pgc *db, const struct plan_opts *o, struct pgc_err *err)
+roster_plan_classes(struct pgc *db, const struct plan_opts *o, bool *changed,
+                    struct pgc_err *err)
+{
+	bool ok = plan_retire_others(db, o, changed, err);
+
+	for (size_t i = 0; ok && i < o->class_n; i++)
+		ok = plan_class(db, &o->class_[i], changed, err);
+	return ok;
+}
+
+bool
+roster_mesh_file(struct pgc *db, int64_t *epoch, struct pgc_err *err)
+{
+	return roster_query_id(db, "SELECT max(epoch) FROM twmesh.mesh_file", 0,
+	                       NULL, epoch, err);
+}
+
+bool
+roster_db_plan(struct pgc *db, const struct plan_opts *o, int64_t *mesh_file,
+               struct pgc_err *err)
 {
 	bool changed = false;
 	bool ok;
 
 	if (!roster_begin(db, err))
 		return false;
-	ok = plan_retire_others(db, o, &changed, err);
-	for (size_t i = 0; ok && i < o->class_n; i++)
-		ok = plan_class(db, &o->class_[i], i == 0 && o->auto_interval,
-		                &changed, err);
+	ok = roster_mesh_file(db, mesh_file, err);
+	if (ok && *mesh_file == 0)
+		ok = roster_plan_classes(db, o, &changed, err);
 	if (ok && changed)
-		ok = roster_changed(db, o, "classes of the configuration", err);
+		ok = roster_changed(db, "classes of the configuration", err);
 	return roster_end(db, ok, err);
 }
 
@@ -306,6 +307,19 @@ copy_name(char out[NAME_MAX_CHARS + 1], const char *text)
 	(void)snprintf(out, NAME_MAX_CHARS + 1, "%s", text ? text : "");
 }
 
+/* Which meshes it is in, and as what. */
+static void
+load_plan(const struct pgc_rows *rows, int i, struct roster_node *r)
+{
+	const char *protocol = pgc_value(rows, i, 10);
+
+	r->kind = !protocol                        ? NODE_TWMESH
+	          : strcmp(protocol, "light") == 0 ? NODE_LIGHT
+	                                           : NODE_STAMP;
+	r->mesh = (uint64_t)pgc_value_i64(rows, i, 11, 0);
+	r->hub = (uint64_t)pgc_value_i64(rows, i, 12, 0);
+}
+
 static bool
 load_nodes(struct pgc *db, struct known *k, struct tell *t, struct pgc_err *err)
 {
@@ -317,7 +331,8 @@ load_nodes(struct pgc *db, struct known *k, struct tell *t, struct pgc_err *err)
 	        "SELECT n.node_id, n.slot, n.slot_generation, n.removed_at IS "
 	        "NOT NULL, n.name, s.name, ARRAY_TO_STRING(ARRAY(SELECT "
 	        "host(a) FROM unnest(n.addresses) a), ' '), "
-	        "n.reflector_port, l.stopped_at IS NOT NULL, k.key "
+	        "n.reflector_port, l.stopped_at IS NOT NULL, k.key, "
+	        "n.protocol, n.mesh_mask, n.hub_mask "
 	        "FROM twmesh.node n LEFT JOIN twmesh.site s USING (site_id) "
 	        "LEFT JOIN twmesh_private.node_live l USING (node_id) "
 	        "LEFT JOIN twmesh_private.node_key k USING (node_id) "
@@ -360,6 +375,7 @@ load_nodes(struct pgc *db, struct known *k, struct tell *t, struct pgc_err *err)
 		r->address_n = parse_addresses(pgc_value(rows, i, 6),
 		                               r->reflector_port, r->address);
 		r->paused = pgc_value_bool(rows, i, 8);
+		load_plan(rows, i, r);
 		live++;
 		if (pgc_value_bytes(rows, i, 9, m->key, KEY_BYTES)) {
 			m->node_id = (uint32_t)id;
@@ -394,6 +410,7 @@ load_class(const struct pgc_rows *rows, int i, struct roster_class *c)
 	c->detail = pgc_value_bool(rows, i, 13);
 	c->codec = voice_codec_by_name(pgc_value(rows, i, 14));
 	c->jitter_buffer_ns = pgc_value_i64(rows, i, 15, 0) * NS_PER_MS;
+	c->mesh = (uint64_t)pgc_value_i64(rows, i, 16, 0);
 }
 
 static bool
@@ -408,7 +425,7 @@ load_classes(struct pgc *db, struct known *k, struct tell *t,
 	               "SELECT class_id, name, version, family, dscp, "
 	               "size_octets, gap_ns, schedule, flows, interval_ms, "
 	               "loss_timeout_ms, ship_spread_ms, retired_at IS NOT "
-	               "NULL, detail, codec, jitter_buffer_ms FROM "
+	               "NULL, detail, codec, jitter_buffer_ms, mesh_mask FROM "
 	               "twmesh.class ORDER BY class_id",
 	               0, NULL, &rows, err))
 		return false;
@@ -482,6 +499,7 @@ roster_db_load(struct pgc *db, struct known *known, struct tell **tell,
 {
 	struct known k = {.epoch = 0};
 	struct tell *t = calloc(1, sizeof(*t));
+	int64_t mesh_file = 0;
 	bool ok;
 
 	if (!t) {
@@ -491,14 +509,17 @@ roster_db_load(struct pgc *db, struct known *known, struct tell **tell,
 	t->kind = TELL_ROSTER;
 	ok = pgc_exec(db, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
 	              err) &&
-	     read_marks(db, &k, err) && load_nodes(db, &k, t, err) &&
-	     load_classes(db, &k, t, err) && load_tokens(db, t, err);
+	     read_marks(db, &k, err) && roster_mesh_file(db, &mesh_file, err) &&
+	     load_nodes(db, &k, t, err) && load_classes(db, &k, t, err) &&
+	     load_tokens(db, t, err);
 	if (!roster_end(db, ok, err)) {
 		known_clear(&k);
 		tell_free(t);
 		return false;
 	}
 	t->u.roster.roster.epoch = k.epoch;
+	t->u.roster.roster.planned = mesh_file != 0;
+	k.mesh_file = mesh_file;
 	known_clear(known);
 	*known = k;
 	*tell = t;

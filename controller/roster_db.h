@@ -29,6 +29,7 @@ struct known_class {
 struct known {
 	uint64_t epoch;
 	int64_t newest_token;    /* id; 0: none */
+	int64_t mesh_file;       /* epoch of the one in force; 0: none */
 	struct known_node *node; /* owned; by node id */
 	size_t node_size;
 	struct known_class *class_; /* owned; by class id */
@@ -38,19 +39,21 @@ void known_clear(struct known *k);
 const struct known_node *known_node(const struct known *k, uint32_t id);
 const struct known_class *known_class(const struct known *k, uint32_t id);
 
-/* The plan that the configuration asks for; borrowed. */
+/* The classes that configuration or mesh file ask for; borrowed. An interval of
+ * 0 follows the number of nodes. */
 struct plan_opts {
 	const struct roster_class *class_;
 	size_t class_n;
-	bool auto_interval;
 };
 
 /* Prepares statements on a new connection, and LISTENs. */
 bool roster_db_attach(struct pgc *db, struct pgc_err *err)
     __attribute__((warn_unused_result));
-/* Makes the database's classes those of the configuration. */
+/* Makes the database's classes those of the configuration, unless a mesh file
+ * is in force: then *mesh_file is its epoch, else 0. */
 bool roster_db_plan(struct pgc *db, const struct plan_opts *o,
-                    struct pgc_err *err) __attribute__((warn_unused_result));
+                    int64_t *mesh_file, struct pgc_err *err)
+    __attribute__((warn_unused_result));
 /* Is what is known still the newest epoch and the newest token? */
 bool roster_db_is_current(struct pgc *db, const struct known *known,
                           bool *current, struct pgc_err *err)
@@ -66,12 +69,10 @@ bool roster_db_load(struct pgc *db, struct known *known, struct tell **tell,
  * the answer, a refusal too, and it is committed. False: the database failed,
  * nothing was changed.
  */
-bool roster_db_hello(struct pgc *db, const struct plan_opts *o,
-                     const struct ask *ask, const char *instance,
-                     struct tell *answer, struct pgc_err *err)
-    __attribute__((warn_unused_result));
-bool roster_db_join(struct pgc *db, const struct plan_opts *o,
-                    const struct ask *ask, struct tell *answer,
+bool roster_db_hello(struct pgc *db, const struct ask *ask,
+                     const char *instance, struct tell *answer,
+                     struct pgc_err *err) __attribute__((warn_unused_result));
+bool roster_db_join(struct pgc *db, const struct ask *ask, struct tell *answer,
                     struct pgc_err *err) __attribute__((warn_unused_result));
 bool roster_db_token_create(struct pgc *db, const struct ask *ask,
                             struct tell *answer, struct pgc_err *err)
@@ -79,14 +80,13 @@ bool roster_db_token_create(struct pgc *db, const struct ask *ask,
 bool roster_db_token_revoke(struct pgc *db, const struct ask *ask,
                             struct tell *answer, struct pgc_err *err)
     __attribute__((warn_unused_result));
-bool roster_db_approve(struct pgc *db, const struct plan_opts *o,
-                       const struct ask *ask, struct tell *answer,
-                       struct pgc_err *err) __attribute__((warn_unused_result));
-bool roster_db_remove(struct pgc *db, const struct plan_opts *o,
-                      const struct ask *ask, struct tell *answer,
-                      struct pgc_err *err) __attribute__((warn_unused_result));
-bool roster_db_bye(struct pgc *db, const struct plan_opts *o,
-                   const struct ask *ask, struct pgc_err *err)
+bool roster_db_approve(struct pgc *db, const struct ask *ask,
+                       struct tell *answer, struct pgc_err *err)
+    __attribute__((warn_unused_result));
+bool roster_db_remove(struct pgc *db, const struct ask *ask,
+                      struct tell *answer, struct pgc_err *err)
+    __attribute__((warn_unused_result));
+bool roster_db_bye(struct pgc *db, const struct ask *ask, struct pgc_err *err)
     __attribute__((warn_unused_result));
 bool roster_db_pending(struct pgc *db, const struct ask *ask,
                        struct pgc_err *err) __attribute__((warn_unused_result));

@@ -167,7 +167,8 @@ read_node(struct pgc *db, const char *where, const char *arg,
 	const char *v;
 
 	(void)snprintf(sql, sizeof(sql),
-	               "SELECT n.node_id, n.name, k.fingerprint FROM "
+	               "SELECT n.node_id, n.name, k.fingerprint, n.kind = "
+	               "'target' FROM "
 	               "twmesh.node n LEFT JOIN twmesh_private.node_key k "
 	               "USING (node_id) WHERE n.removed_at IS NULL AND %s",
 	               where);
@@ -179,8 +180,15 @@ read_node(struct pgc *db, const char *where, const char *arg,
 	v = pgc_value(rows, 0, 2);
 	(void)snprintf(out->fingerprint, sizeof(out->fingerprint), "%s",
 	               v ? v : "");
+	out->target = pgc_value_bool(rows, 0, 3);
 	pgc_rows_free(rows);
 	return true;
+}
+
+bool
+roster_name_is_free(const struct node_row *n)
+{
+	return !n->id || (!n->fingerprint[0] && !n->target);
 }
 
 bool
@@ -224,6 +232,21 @@ set_key(struct pgc *db, int64_t node_id, const uint8_t key[KEY_BYTES],
 	                       1, p + 1, NULL, err);
 }
 
+/* The place that the mesh file keeps for a name; *id 0: it keeps none. */
+static bool
+take_kept(struct pgc *db, const char *name, int64_t *id, struct pgc_err *err)
+{
+	const char *p[] = {name};
+
+	return roster_query_id(
+	    db,
+	    "UPDATE twmesh.node n SET approved_at = now() WHERE name = "
+	    "$1::text AND kind = 'node' AND removed_at IS NULL AND NOT EXISTS "
+	    "(SELECT FROM twmesh_private.node_key k WHERE k.node_id = "
+	    "n.node_id) RETURNING node_id",
+	    1, p, id, err);
+}
+
 bool
 roster_make_node(struct pgc *db, const char *name, const uint8_t key[KEY_BYTES],
                  const char *by, int64_t *id, struct pgc_err *err)
@@ -232,7 +255,10 @@ roster_make_node(struct pgc *db, const char *name, const uint8_t key[KEY_BYTES],
 	const char *p[] = {name};
 	const char *q[] = {text};
 
-	if (!roster_query_id(
+	if (!take_kept(db, name, id, err))
+		return false;
+	if (*id == 0 &&
+	    !roster_query_id(
 	        db,
 	        "INSERT INTO twmesh.node (name, slot, slot_generation) "
 	        "SELECT $1::text, s, coalesce((SELECT max(slot_generation) "
@@ -248,7 +274,7 @@ roster_make_node(struct pgc *db, const char *name, const uint8_t key[KEY_BYTES],
 	dec_of(*id, text);
 	return pgc_exec_params(db,
 	                       "INSERT INTO twmesh_private.node_live (node_id) "
-	                       "VALUES ($1::integer)",
+	                       "VALUES ($1::integer) ON CONFLICT DO NOTHING",
 	                       1, q, NULL, err) &&
 	       set_key(db, *id, key, by, err);
 }
@@ -319,7 +345,14 @@ hello_identify(struct pgc *db, const struct ask_hello *h, struct tell *answer,
 		}
 		if (!roster_node_by_name(db, h->hello.name, &holder, err))
 			return false;
-		if (holder.id) {
+		if (holder.target) {
+			refuse(reason,
+			       "the name '%s' belongs to a target of the mesh "
+			       "file: choose another name",
+			       h->hello.name);
+			return true;
+		}
+		if (!roster_name_is_free(&holder)) {
 			refuse(reason,
 			       "the name '%s' belongs to another key (%s): "
 			       "choose another name, or 'twmesh node approve "
@@ -467,9 +500,8 @@ hello_spool(struct pgc *db, int64_t node_id, const struct id16 *spool,
 }
 
 static bool
-hello_accepted(struct pgc *db, const struct plan_opts *o,
-               const struct ask_hello *h, const char *instance, bool made,
-               struct tell *answer, struct pgc_err *err)
+hello_accepted(struct pgc *db, const struct ask_hello *h, const char *instance,
+               bool made, struct tell *answer, struct pgc_err *err)
 {
 	int64_t id = answer->u.hello.node_id;
 	bool changed = made;
@@ -485,12 +517,11 @@ hello_accepted(struct pgc *db, const struct plan_opts *o,
 		return true;
 	(void)snprintf(reason, sizeof(reason), "%s %s", h->hello.name,
 	               made ? "joined" : "came with changes");
-	return roster_changed(db, o, reason, err);
+	return roster_changed(db, reason, err);
 }
 
 bool
-roster_db_hello(struct pgc *db, const struct plan_opts *o,
-                const struct ask *ask, const char *instance,
+roster_db_hello(struct pgc *db, const struct ask *ask, const char *instance,
                 struct tell *answer, struct pgc_err *err)
 {
 	const struct ask_hello *h = &ask->u.hello;
@@ -504,7 +535,7 @@ roster_db_hello(struct pgc *db, const struct plan_opts *o,
 		return false;
 	ok = hello_identify(db, h, answer, &made, err);
 	if (ok && answer->u.hello.accepted)
-		ok = hello_accepted(db, o, h, instance, made, answer, err);
+		ok = hello_accepted(db, h, instance, made, answer, err);
 	return roster_end(db, ok, err);
 }
 
@@ -584,7 +615,14 @@ approve_node(struct pgc *db, const struct ask_approve *a, const char *fp,
 	*id = 0;
 	if (!roster_node_by_name(db, a->name, &holder, err))
 		return false;
-	if (holder.id && !a->replace) {
+	if (holder.target) {
+		roster_refuse(answer, 409,
+		              "the name '%s' belongs to a target of the mesh "
+		              "file: choose another name",
+		              a->name);
+		return true;
+	}
+	if (!roster_name_is_free(&holder) && !a->replace) {
 		roster_refuse(
 		    answer, 409,
 		    "the name '%s' is taken by the node with "
@@ -594,12 +632,12 @@ approve_node(struct pgc *db, const struct ask_approve *a, const char *fp,
 		    holder.fingerprint[0] ? holder.fingerprint : "(none)", fp);
 		return true;
 	}
-	if (!holder.id && a->replace) {
+	if (roster_name_is_free(&holder) && a->replace) {
 		roster_refuse(answer, 404, "there is no node '%s' to replace",
 		              a->name);
 		return true;
 	}
-	if (holder.id) {
+	if (!roster_name_is_free(&holder)) {
 		*id = holder.id;
 		return set_key(db, holder.id, key, "operator", err);
 	}
@@ -611,8 +649,8 @@ approve_node(struct pgc *db, const struct ask_approve *a, const char *fp,
 }
 
 static bool
-approve(struct pgc *db, const struct plan_opts *o, const struct ask_approve *a,
-        struct tell *answer, struct pgc_err *err)
+approve(struct pgc *db, const struct ask_approve *a, struct tell *answer,
+        struct pgc_err *err)
 {
 	char fp[KEYS_FINGERPRINT_SIZE], reason[REASON_MAX];
 	const char *p[] = {fp};
@@ -658,7 +696,7 @@ approve(struct pgc *db, const struct plan_opts *o, const struct ask_approve *a,
 		return true;
 	(void)snprintf(reason, sizeof(reason), "%s approved", a->name);
 	if (!set_site(db, id, a->site, true, err) ||
-	    !set_consent(db, id, a, err) || !roster_changed(db, o, reason, err))
+	    !set_consent(db, id, a, err) || !roster_changed(db, reason, err))
 		return false;
 	answer->u.admin.status = 200;
 	answer->u.admin.node_id = (uint32_t)id;
@@ -666,20 +704,18 @@ approve(struct pgc *db, const struct plan_opts *o, const struct ask_approve *a,
 }
 
 bool
-roster_db_approve(struct pgc *db, const struct plan_opts *o,
-                  const struct ask *ask, struct tell *answer,
+roster_db_approve(struct pgc *db, const struct ask *ask, struct tell *answer,
                   struct pgc_err *err)
 {
 	roster_admin_init(answer, ask, ask->u.approve.name);
 	if (!roster_begin(db, err))
 		return false;
-	return roster_end(db, approve(db, o, &ask->u.approve, answer, err),
-	                  err);
+	return roster_end(db, approve(db, &ask->u.approve, answer, err), err);
 }
 
 static bool
-remove_node(struct pgc *db, const struct plan_opts *o, const char *name,
-            struct tell *answer, struct pgc_err *err)
+remove_node(struct pgc *db, const char *name, struct tell *answer,
+            struct pgc_err *err)
 {
 	char id[24], reason[REASON_MAX];
 	const char *p[] = {id};
@@ -689,6 +725,16 @@ remove_node(struct pgc *db, const struct plan_opts *o, const char *name,
 		return false;
 	if (!node.id) {
 		roster_refuse(answer, 404, "there is no node '%s'", name);
+		return true;
+	}
+	if (node.target || !node.fingerprint[0]) {
+		roster_refuse(
+		    answer, 409,
+		    "'%s' %s of the mesh file: take it out there, and "
+		    "apply that",
+		    name,
+		    node.target ? "is a target"
+		                : "has not joined, it is a name");
 		return true;
 	}
 	dec_of(node.id, id);
@@ -705,7 +751,7 @@ remove_node(struct pgc *db, const struct plan_opts *o, const char *name,
 	                     "UPDATE twmesh.node SET removed_at = now() WHERE "
 	                     "node_id = $1::integer",
 	                     1, p, NULL, err) ||
-	    !roster_changed(db, o, reason, err))
+	    !roster_changed(db, reason, err))
 		return false;
 	answer->u.admin.status = 200;
 	answer->u.admin.node_id = (uint32_t)node.id;
@@ -713,8 +759,7 @@ remove_node(struct pgc *db, const struct plan_opts *o, const char *name,
 }
 
 bool
-roster_db_remove(struct pgc *db, const struct plan_opts *o,
-                 const struct ask *ask, struct tell *answer,
+roster_db_remove(struct pgc *db, const struct ask *ask, struct tell *answer,
                  struct pgc_err *err)
 {
 	roster_admin_init(answer, ask, ask->u.remove.name);
@@ -724,13 +769,12 @@ roster_db_remove(struct pgc *db, const struct plan_opts *o,
 	}
 	if (!roster_begin(db, err))
 		return false;
-	return roster_end(
-	    db, remove_node(db, o, ask->u.remove.name, answer, err), err);
+	return roster_end(db, remove_node(db, ask->u.remove.name, answer, err),
+	                  err);
 }
 
 bool
-roster_db_bye(struct pgc *db, const struct plan_opts *o, const struct ask *ask,
-              struct pgc_err *err)
+roster_db_bye(struct pgc *db, const struct ask *ask, struct pgc_err *err)
 {
 	char id[24];
 	const char *p[] = {dec_of(ask->u.bye.node_id, id)};
@@ -746,7 +790,7 @@ roster_db_bye(struct pgc *db, const struct plan_opts *o, const struct ask *ask,
 	    "= $1::integer AND stopped_at IS NULL",
 	    1, p, &n, err);
 	if (ok && n > 0)
-		ok = roster_changed(db, o, "a node stopped on purpose", err);
+		ok = roster_changed(db, "a node stopped on purpose", err);
 	return roster_end(db, ok, err);
 }
 

@@ -24,13 +24,17 @@ struct node_row {
 	int64_t id; /* 0: none */
 	char name[NAME_MAX_CHARS + 1];
 	char fingerprint[FINGERPRINT_CHARS]; /* "" : it has no key */
+	bool target;
 };
+/* May a newcomer have its name? Nobody has it, or only the mesh file. */
+bool roster_name_is_free(const struct node_row *n);
 /* Nodes that are not removed. False: the database failed. */
 bool roster_node_by_key(struct pgc *db, const uint8_t key[KEY_BYTES],
                         struct node_row *out, struct pgc_err *err);
 bool roster_node_by_name(struct pgc *db, const char *name, struct node_row *out,
                          struct pgc_err *err);
-/* A new node with its key, no longer pending; *id 0: no slot left. */
+/* A new node with its key, no longer pending, in the place that the mesh file
+ * keeps for the name, if it does; *id 0: no slot left. */
 bool roster_make_node(struct pgc *db, const char *name,
                       const uint8_t key[KEY_BYTES], const char *by, int64_t *id,
                       struct pgc_err *err);
@@ -40,10 +44,14 @@ void roster_refuse(struct tell *t, int status, const char *fmt, ...)
 
 /* BEGIN and the lock that orders all changes of the roster. */
 bool roster_begin(struct pgc *db, struct pgc_err *err);
-/* After a change: intervals by rule, a state row per planned session, a new
- * epoch, NOTIFY. Still in the transaction. */
-bool roster_changed(struct pgc *db, const struct plan_opts *o,
-                    const char *reason, struct pgc_err *err);
+/* After a change: what the mesh file says of nodes, intervals by rule, a state
+ * row per planned session, a new epoch, NOTIFY. Still in the transaction. */
+bool roster_changed(struct pgc *db, const char *reason, struct pgc_err *err);
+/* Makes the classes in force those; *changed when they were not. */
+bool roster_plan_classes(struct pgc *db, const struct plan_opts *o,
+                         bool *changed, struct pgc_err *err);
+/* The epoch of the mesh file in force; 0: none. */
+bool roster_mesh_file(struct pgc *db, int64_t *epoch, struct pgc_err *err);
 /* COMMIT, or on !ok ROLLBACK; returns whether it was committed. */
 bool roster_end(struct pgc *db, bool ok, struct pgc_err *err);
 

@@ -135,8 +135,8 @@ book_use(struct pgc *db, int64_t token_id, int64_t node_id, struct pgc_err *err)
 
 /* The token is open and the key is nobody's. */
 static bool
-let_in(struct pgc *db, const struct plan_opts *o, const struct msg_join *j,
-       int64_t token_id, struct tell *answer, struct pgc_err *err)
+let_in(struct pgc *db, const struct msg_join *j, int64_t token_id,
+       struct tell *answer, struct pgc_err *err)
 {
 	char fp[KEYS_FINGERPRINT_SIZE], reason[REASON_MAX];
 	struct node_row holder;
@@ -149,7 +149,12 @@ let_in(struct pgc *db, const struct plan_opts *o, const struct msg_join *j,
 	if (token)
 		return refuse(answer, "a join token's key cannot be a node's");
 	keys_fingerprint(j->key, fp);
-	if (holder.id)
+	if (holder.target)
+		return refuse(answer,
+		              "the name '%s' belongs to a target of the mesh "
+		              "file: choose another name",
+		              j->name);
+	if (!roster_name_is_free(&holder))
 		return refuse(answer,
 		              "the name '%s' belongs to another key (%s): "
 		              "choose another name, or have the operator run "
@@ -167,12 +172,12 @@ let_in(struct pgc *db, const struct plan_opts *o, const struct msg_join *j,
 	(void)snprintf(reason, sizeof(reason), "%s joined with token %" PRId64,
 	               j->name, token_id);
 	return book_use(db, token_id, id, err) &&
-	       roster_changed(db, o, reason, err);
+	       roster_changed(db, reason, err);
 }
 
 static bool
-join(struct pgc *db, const struct plan_opts *o, const struct ask_join *a,
-     struct tell *answer, struct pgc_err *err)
+join(struct pgc *db, const struct ask_join *a, struct tell *answer,
+     struct pgc_err *err)
 {
 	struct token_row token;
 	struct node_row node;
@@ -196,12 +201,12 @@ join(struct pgc *db, const struct plan_opts *o, const struct ask_join *a,
 	}
 	if (!token_is_open(&token, answer))
 		return true;
-	return let_in(db, o, &a->join, token.id, answer, err);
+	return let_in(db, &a->join, token.id, answer, err);
 }
 
 bool
-roster_db_join(struct pgc *db, const struct plan_opts *o, const struct ask *ask,
-               struct tell *answer, struct pgc_err *err)
+roster_db_join(struct pgc *db, const struct ask *ask, struct tell *answer,
+               struct pgc_err *err)
 {
 	answer->kind = TELL_JOIN;
 	answer->token = ask->token;
@@ -209,7 +214,7 @@ roster_db_join(struct pgc *db, const struct plan_opts *o, const struct ask *ask,
 	answer->u.join.at = ask->u.join.at;
 	if (!roster_begin(db, err))
 		return false;
-	return roster_end(db, join(db, o, &ask->u.join, answer, err), err);
+	return roster_end(db, join(db, &ask->u.join, answer, err), err);
 }
 
 /* ---- administration ---- */

@@ -27,6 +27,7 @@
 #define CONNECTIONS_MAX 256
 #define ADMIN_CONNECTIONS_MAX 32
 #define BODY_MAX 65536
+#define ADMIN_BODY_MAX (4 << 20) /* a mesh file of 1 MiB, as a JSON string */
 #define SINCE_DEFAULT "3600"
 #define SINCE_MAX_S 2678400 /* 31 days */
 #define OUTAGES_SINCE_DEFAULT "86400"
@@ -277,6 +278,14 @@ get_tokens(struct web *w, struct http_call *c)
 	answer_document(w, c, ANSWER_TOKENS, arg, "no tokens");
 }
 
+static void
+get_plan(struct web *w, struct http_call *c)
+{
+	const char *arg[ANSWER_ARGS_MAX] = {NULL};
+
+	answer_document(w, c, ANSWER_PLAN, arg, "no plan");
+}
+
 static const struct {
 	const char *path;
 	enum ask_kind kind;
@@ -285,6 +294,8 @@ static const struct {
     {"/api/v1/nodes/remove", ASK_REMOVE},
     {"/api/v1/tokens/create", ASK_TOKEN_CREATE},
     {"/api/v1/tokens/revoke", ASK_TOKEN_REVOKE},
+    {"/api/v1/plan/apply", ASK_APPLY},
+    {"/api/v1/nodes/maintenance", ASK_MAINTENANCE},
 };
 
 /* Of a call that came by a POST route. */
@@ -345,6 +356,9 @@ static const struct route routes[] = {
     {"/api/v1/nodes/remove", post_admin, true, true, {NULL}},
     {"/api/v1/tokens/create", post_admin, true, true, {NULL}},
     {"/api/v1/tokens/revoke", post_admin, true, true, {NULL}},
+    {"/api/v1/plan", get_plan, false, false, {NULL}},
+    {"/api/v1/plan/apply", post_admin, true, true, {NULL}},
+    {"/api/v1/nodes/maintenance", post_admin, true, true, {NULL}},
 };
 
 static void
@@ -529,6 +543,7 @@ listen_all(struct web *w, const struct web_opts *o, char *err, size_t err_size)
 		return true;
 	h.tag = "admin";
 	h.connections_max = ADMIN_CONNECTIONS_MAX;
+	h.body_max = ADMIN_BODY_MAX;
 	w->admin = http_listen_unix(&h, o->socket, 0660, &rc);
 	if (!w->admin)
 		(void)snprintf(err, err_size, "socket: cannot listen on %s: %s",

@@ -2,6 +2,7 @@
 #include "controller/writer.h"
 #include "controller/writer_priv.h"
 
+#include "controller/apply_db.h"
 #include "controller/roster_priv.h"
 #include "lib/base/clock_read.h"
 #include "lib/base/metric.h"
@@ -174,6 +175,29 @@ write_metrics_once(struct writer *w, struct pgc_err *err)
 	return roster_end(w->db, ok, err);
 }
 
+/* The configuration's classes count only while there is no mesh file; said
+ * once of each file that is found in force, at the start too. */
+static void
+say_who_plans(struct writer *w, int64_t mesh_file)
+{
+	if (mesh_file != 0 && w->mesh_file_told != mesh_file)
+		log_info("the mesh file of epoch %lld is in force: the classes "
+		         "of the configuration are ignored",
+		         (long long)mesh_file);
+	w->mesh_file_told = mesh_file;
+}
+
+static bool
+make_plan(struct writer *w, struct pgc_err *err)
+{
+	int64_t mesh_file;
+
+	if (!roster_db_plan(w->db, &w->plan, &mesh_file, err))
+		return false;
+	say_who_plans(w, mesh_file);
+	return true;
+}
+
 static bool
 set_up(struct writer *w, struct pgc_err *err)
 {
@@ -188,7 +212,7 @@ set_up(struct writer *w, struct pgc_err *err)
 	       state_db_attach(w->state, w->db, err) &&
 	       audit_attach(w->db, w->opts.reference_n, err) &&
 	       partitions_make(w, err) && write_metrics_once(w, err) &&
-	       roster_db_plan(w->db, &w->plan, err);
+	       make_plan(w, err);
 }
 
 static void
@@ -236,6 +260,7 @@ reload_roster(struct writer *w)
 		return false;
 	}
 	w->roster_dirty = false;
+	say_who_plans(w, w->known.mesh_file);
 	log_debug("roster: epoch %llu, %zu nodes",
 	          (unsigned long long)t->u.roster.roster.epoch,
 	          t->u.roster.roster.node_n);
@@ -386,7 +411,8 @@ is_answered_at_once(const struct ask *a)
 {
 	return a->kind == ASK_JOIN || a->kind == ASK_APPROVE ||
 	       a->kind == ASK_REMOVE || a->kind == ASK_TOKEN_CREATE ||
-	       a->kind == ASK_TOKEN_REVOKE;
+	       a->kind == ASK_TOKEN_REVOKE || a->kind == ASK_APPLY ||
+	       a->kind == ASK_MAINTENANCE;
 }
 
 static void
@@ -450,19 +476,23 @@ change_roster(struct writer *w, struct ask *a, struct tell *t,
               struct pgc_err *err)
 {
 	if (a->kind == ASK_HELLO)
-		return roster_db_hello(w->db, &w->plan, a, w->instance, t, err);
+		return roster_db_hello(w->db, a, w->instance, t, err);
 	if (a->kind == ASK_JOIN)
-		return roster_db_join(w->db, &w->plan, a, t, err);
+		return roster_db_join(w->db, a, t, err);
 	if (a->kind == ASK_TOKEN_CREATE)
 		return roster_db_token_create(w->db, a, t, err);
 	if (a->kind == ASK_TOKEN_REVOKE)
 		return roster_db_token_revoke(w->db, a, t, err);
 	if (a->kind == ASK_APPROVE)
-		return roster_db_approve(w->db, &w->plan, a, t, err);
+		return roster_db_approve(w->db, a, t, err);
 	if (a->kind == ASK_REMOVE)
-		return roster_db_remove(w->db, &w->plan, a, t, err);
+		return roster_db_remove(w->db, a, t, err);
+	if (a->kind == ASK_APPLY)
+		return apply_db(w->db, a, t, err);
+	if (a->kind == ASK_MAINTENANCE)
+		return maintenance_db(w->db, a, t, err);
 	if (a->kind == ASK_BYE)
-		return roster_db_bye(w->db, &w->plan, a, err);
+		return roster_db_bye(w->db, a, err);
 	return roster_db_pending(w->db, a, err);
 }
 
@@ -481,12 +511,29 @@ may_log_join(struct writer *w)
 	return w->join_logged++ < JOIN_LOG_MAX;
 }
 
+static void
+log_apply(const struct ask *a, const struct tell *t)
+{
+	if (t->u.admin.status != 200)
+		log_warn("mesh file of %s refused: %s", a->u.apply.by,
+		         t->u.admin.reason);
+	else if (t->u.admin.changed)
+		log_info("mesh file applied by %s: epoch %lld", a->u.apply.by,
+		         (long long)t->u.admin.epoch);
+}
+
 /* What an operator wants to find in the log. */
 static void
 log_request(struct writer *w, const struct ask *a, const struct tell *t)
 {
 	char at[ADDR_TEXT_MAX], fp[KEYS_FINGERPRINT_SIZE];
 
+	if (a->kind == ASK_APPLY)
+		log_apply(a, t);
+	if (a->kind == ASK_MAINTENANCE && t->u.admin.status == 200)
+		log_info("maintenance of '%s': %s, by %s", t->u.admin.name,
+		         a->u.maintenance.on ? "on" : "off",
+		         a->u.maintenance.by);
 	if (a->kind == ASK_HELLO && !t->u.hello.accepted)
 		log_warn("node '%s' refused: %s", a->u.hello.hello.name,
 		         t->u.hello.reason);
@@ -570,6 +617,8 @@ on_ask(struct writer *w, struct ask *a)
 	case ASK_REMOVE:
 	case ASK_TOKEN_CREATE:
 	case ASK_TOKEN_REVOKE:
+	case ASK_APPLY:
+	case ASK_MAINTENANCE:
 		if (!w->db) {
 			answer_unavailable(w, a);
 			break;
@@ -776,7 +825,7 @@ writer_start(const struct writer_opts *o, int *err)
 	w->opts = *o;
 	if (w->opts.batch_rows == 0)
 		w->opts.batch_rows = BATCH_ROWS;
-	w->plan = (struct plan_opts){o->class_, o->class_n, o->auto_interval};
+	w->plan = (struct plan_opts){o->class_, o->class_n};
 	w->queue_end = &w->queue;
 	w->hold_end = &w->hold;
 	w->answers_end = &w->answers;

@@ -16,10 +16,9 @@
 struct writer_opts {
 	const char *database; /* libpq connection string; borrowed */
 	const struct roster_class *class_; /* from the configuration; borrowed.
-	        class_id and version are given by the database */
+	        class_id and version are given by the database; an interval
+	        of 0 is 10 s up to 50 nodes, 60 s above */
 	size_t class_n;
-	bool auto_interval; /* class 0 is the default class with interval 0:
-	                       10 s up to 50 nodes, 60 s above */
 	const char *const *reference; /* names of nodes whose clocks are good;
 	                                 borrowed */
 	size_t reference_n;

@@ -72,8 +72,9 @@ struct writer {
 	struct mono join_minute; /* refused joins that were logged in it */
 	unsigned join_logged;
 
-	struct known known; /* owned */
-	bool roster_dirty;  /* to be read again and told */
+	struct known known;     /* owned */
+	bool roster_dirty;      /* to be read again and told */
+	int64_t mesh_file_told; /* epoch of the file that the log named */
 	struct mono poll_at, live_at, partition_at, sweep_at, forget_at,
 	    audit_at;
 	struct wall oldest; /* start of the oldest partition */

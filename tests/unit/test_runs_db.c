@@ -691,6 +691,7 @@ END_TEST
 START_TEST(classes_carry_codec_and_details)
 {
 	struct pgc_err e;
+	int64_t mesh_file = -1;
 	bool ok;
 
 	box_pump(&box);
@@ -699,8 +700,9 @@ START_TEST(classes_carry_codec_and_details)
 	demo.detail = true;
 	demo.codec = VOICE_G729A;
 	demo.jitter_buffer_ns = 40 * NS_PER_MS;
-	ok = roster_db_plan(
-	    sql_conn, &(struct plan_opts){.class_ = &demo, .class_n = 1}, &e);
+	ok = roster_db_plan(sql_conn,
+	                    &(struct plan_opts){.class_ = &demo, .class_n = 1},
+	                    &mesh_file, &e);
 	demo.detail = false;
 	demo.codec = VOICE_NONE;
 	demo.jitter_buffer_ns = 0;

@@ -312,7 +312,7 @@ START_TEST(without_classes_there_is_the_default_one)
 
 	ck_assert_msg(read_config("", err, sizeof(err)), "%s", err);
 	ck_assert_uint_eq(config.class_n, 1);
-	ck_assert(config.auto_interval);
+	ck_assert_int_eq(config.class_[0].interval_ns, 0);
 	ck_assert_str_eq(config.class_[0].name, "default");
 	ck_assert_int_eq(config.class_[0].gap_ns, 100 * NS_PER_MS);
 	ck_assert_uint_eq(config.class_[0].size_octets, 128);
@@ -334,7 +334,7 @@ START_TEST(classes_are_read)
 	                err, sizeof(err)),
 	    "%s", err);
 	ck_assert_uint_eq(config.class_n, 1);
-	ck_assert(!config.auto_interval);
+	ck_assert_int_eq(config.class_[0].interval_ns, 2 * NS_PER_S);
 	ck_assert_int_eq(config.class_[0].family, 6);
 	ck_assert_uint_eq(config.class_[0].dscp, 46);
 	ck_assert_int_eq(config.class_[0].gap_ns, 2 * NS_PER_S);

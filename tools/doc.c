@@ -334,6 +334,7 @@ static bool
 read_node(json_t *o, struct doc_node *n)
 {
 	json_t *sync = json_object_get(o, "clock_synchronised");
+	json_t *in = json_object_get(o, "maintenance");
 
 	*n = (struct doc_node){
 	    .name = get_name(o, "name"),
@@ -358,7 +359,12 @@ read_node(json_t *o, struct doc_node *n)
 	    .rss_kib = get_number(o, "rss_kib"),
 	    .sessions = get_number(o, "sessions"),
 	    .clock_synchronised =
-	        json_is_boolean(sync) ? json_is_true(sync) : -1};
+	        json_is_boolean(sync) ? json_is_true(sync) : -1,
+	    .maintenance = json_is_object(in),
+	    .maintenance_until = get_text(in, "until"),
+	    .maintenance_reason = get_text(in, "reason"),
+	    .maintenance_by = get_text(in, "by"),
+	    .kind = get_text(o, "kind")};
 	return n->name != NULL;
 }
 

@@ -84,6 +84,9 @@ struct doc_node {
 	const char *clock_verdict; /* "": not audited */
 	double clock_lo_ms, clock_hi_ms;
 	int clock_synchronised; /* 0, 1, -1 not known */
+	bool maintenance;       /* it is in, and: */
+	const char *maintenance_until, *maintenance_reason, *maintenance_by;
+	const char *kind; /* node, target; "": an older controller */
 };
 
 struct doc_pending {

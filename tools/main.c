@@ -23,9 +23,13 @@ static const struct tool_cmd *const commands[] = {
     &tool_path,
     &tool_outages,
     &tool_evidence,
+    &tool_plan,
+    &tool_apply,
     &tool_nodes,
     &tool_node_approve,
     &tool_node_remove,
+    &tool_node_maintenance_on,
+    &tool_node_maintenance_off,
     &tool_node_token_create,
     &tool_node_token_list,
     &tool_node_token_revoke,
@@ -38,11 +42,11 @@ usage(FILE *out)
 	(void)fputs("usage: twmesh COMMAND [OPTION ...] [ARGUMENT ...]\n\n",
 	            out);
 	for (size_t i = 0; i < COMMANDS_N; i++)
-		(void)fprintf(out, "  %-17s  %s\n", commands[i]->name,
+		(void)fprintf(out, "  %-20s  %s\n", commands[i]->name,
 		              commands[i]->help);
 	(void)fputs(
-	    "  version            print the version\n"
-	    "  help [COMMAND]     print this, or what a command can do\n\n"
+	    "  version               print the version\n"
+	    "  help [COMMAND]        print this, or what a command can do\n\n"
 	    "A controller is found by --controller URL, TWMESH_CONTROLLER, "
 	    "--socket PATH,\nTWMESH_SOCKET, else "
 	    "/run/twmesh/controller.sock. ping needs none.\n"
@@ -84,18 +88,29 @@ find_command(int argc, char **argv, int *words)
 static int
 unknown_command(int argc, char **argv)
 {
-	const bool token = argc > 1 && strcmp(argv[1], "token") == 0;
-	const int depth = token ? 2 : 1; /* words that are right */
+	static const struct {
+		const char *word, *expected; /* behind "node" */
+	} deeper[] = {
+	    {"token", "'node token create', 'node token list' or 'node token "
+	              "revoke'"},
+	    {"maintenance", "'node maintenance on' or 'node maintenance off'"},
+	};
+	const char *expected =
+	    "'node approve', 'node remove', 'node maintenance' or 'node token'";
+	const char *second = argc > 1 ? argv[1] : "";
+	const char *third = "";
 
 	if (strcmp(argv[0], "node") != 0)
 		die("expected a command (see twmesh help), found '%s'",
 		    argv[0]);
-	die("expected %s, found '%s%s%s'",
-	    token ? "'node token create', 'node token list' or 'node token "
-	            "revoke'"
-	          : "'node approve', 'node remove' or 'node token'",
-	    token ? "node token" : "node", argc > depth ? " " : "",
-	    argc > depth ? argv[depth] : "");
+	for (size_t i = 0; i < sizeof(deeper) / sizeof(deeper[0]); i++) {
+		if (strcmp(second, deeper[i].word) != 0)
+			continue;
+		expected = deeper[i].expected;
+		third = argc > 2 ? argv[2] : "";
+	}
+	die("expected %s, found 'node%s%s%s%s'", expected, *second ? " " : "",
+	    second, *third ? " " : "", third);
 }
 
 static int

@@ -26,7 +26,9 @@ node_colour(const char *state)
 {
 	if (strcmp(state, "ok") == 0)
 		return TERM_PLAIN;
-	return strcmp(state, "stopped") == 0 ? TERM_QUIET : TERM_CRIT;
+	if (strcmp(state, "stopped") == 0 || strcmp(state, "target") == 0)
+		return TERM_QUIET;
+	return TERM_CRIT;
 }
 
 static void
@@ -47,6 +49,24 @@ format_clock(const struct doc_node *n, char *out, size_t size)
 		               n->clock_synchronised == 1   ? ""
 		               : n->clock_synchronised == 0 ? " unsync"
 		                                            : " ?");
+}
+
+static void
+put_maintenance(FILE *out, const struct doc_node *n, int width, bool coloured)
+{
+	char line[640];
+
+	if (!n->maintenance)
+		return;
+	(void)snprintf(line, sizeof(line),
+	               "in maintenance%s%.40s%s%.260s%s%.64s%s",
+	               *n->maintenance_until ? " until " : "",
+	               n->maintenance_until, *n->maintenance_reason ? ": " : "",
+	               n->maintenance_reason, *n->maintenance_by ? " (" : "",
+	               n->maintenance_by, *n->maintenance_by ? ")" : "");
+	(void)fprintf(out, "%*s  ", width, "");
+	term_put(out, line, 0, TERM_WARN, coloured);
+	(void)fputc('\n', out);
 }
 
 /* A clock that is convicted, and by how much it is wrong. */
@@ -137,6 +157,7 @@ put_node(FILE *out, const struct doc_node *n, int width, int64_t now_wall_ns,
 		term_put(out, n->state_why, 0, TERM_QUIET, coloured);
 		(void)fputc('\n', out);
 	}
+	put_maintenance(out, n, width, coloured);
 	put_conviction(out, n, width, coloured);
 	if (*no) {
 		(void)fprintf(out, "%*s  ", width, "");

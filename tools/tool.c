@@ -4,9 +4,11 @@
 #include "lib/base/text.h"
 
 #include <getopt.h>
+#include <pwd.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define OPTS_MAX 24
 #define OPT_HELP 1000 /* above every subcommand's own codes */
@@ -127,4 +129,18 @@ tool_take_name(const struct tool_cmd *cmd, const char *opt, const char **out)
 		                  opt, optarg);
 	*out = optarg;
 	return TOOL_GOOD;
+}
+
+const char *
+tool_user(char out[TOOL_USER_MAX])
+{
+	const struct passwd *pw = getpwuid(getuid());
+
+	if (pw && *pw->pw_name)
+		(void)snprintf(out, TOOL_USER_MAX, "%s", pw->pw_name);
+	else
+		(void)snprintf(out, TOOL_USER_MAX, "user %u",
+		               (unsigned)getuid());
+	text_make_printable(out);
+	return out;
 }

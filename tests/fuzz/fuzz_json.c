@@ -9,6 +9,7 @@
 #include "lib/base/text.h"
 #include "tools/api.h"
 #include "tools/doc.h"
+#include "tools/plan.h"
 #include "tools/show.h"
 #include "tools/show_runs.h"
 
@@ -33,6 +34,25 @@ LLVMFuzzerInitialize(int *argc, char ***argv)
 	(void)argv;
 	must(setlocale(LC_CTYPE, "C.UTF-8") != NULL);
 	return 0;
+}
+
+static void
+show_plan(FILE *f, json_t *root, unsigned how)
+{
+	char err[PLAN_ERR_MAX];
+	struct plan_now now;
+	struct plan_diff d;
+	struct plan_cost cost;
+
+	if (!plan_now_read(root, &now, err))
+		return;
+	plan_diff_make(&now, now.force, &d);
+	must(!d.failed && plan_cost_make(now.force, how, &cost));
+	plan_show(f, &(struct plan_view){"f", &now, &d, &cost, &cost}, false);
+	must(plan_show_json(f,
+	                    &(struct plan_view){"f", &now, &d, &cost, &cost}));
+	plan_diff_clear(&d);
+	plan_now_clear(&now);
 }
 
 static void
@@ -75,6 +95,7 @@ show_all(FILE *f, json_t *root, unsigned how)
 		show_nodes_csv(f, &n);
 		doc_nodes_clear(&n);
 	}
+	show_plan(f, root, how);
 	if (doc_tokens_read(root, &t, err)) {
 		show_tokens(f, &t, false);
 		show_tokens_csv(f, &t);

@@ -255,6 +255,8 @@ drain(struct prober *p)
 	p->last_drain = now.mono;
 	p->before = now;
 	add_to_sweep(p, now.mono);
+	if (p->counts)
+		count_turn(p, now.mono);
 	table_end_some(p, now, END_SLICE);
 	hand_over_held(p, OUTBOX_MAX);
 	if (mailbox_count(p->plans) > 0)

@@ -44,6 +44,7 @@ struct prober_stats {
 	_Atomic uint64_t sent, send_failed, received, late, unknown, altered,
 	    local_drops, tx_stamps, results, results_held;
 	_Atomic uint32_t sessions;
+	_Atomic uint32_t targets_counting; /* proofs so far that one does */
 	_Atomic int64_t lateness_max_ns; /* of sends; prober_take_lateness() */
 	struct lateness lateness;        /* of all sends */
 	_Atomic bool clock_synchronised;

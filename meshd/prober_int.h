@@ -7,6 +7,7 @@
  *   prober_table.c  what is probed: classes, peers, probes, plan changes
  *   prober_io.c     sockets: sending a slot, draining replies
  *   prober_sched.c  the heap of due slots
+ *   prober_count.c  whether a target counts for itself
  *
  * A probe is one session: (peer, class). Its slots lie on an absolute
  * schedule; the earliest due is on top of the heap. Replies are not waited
@@ -62,6 +63,8 @@ struct peer {
 	struct mono last_sent; /* by such a probe */
 };
 
+enum counts { COUNTS_UNKNOWN, COUNTS_YES, COUNTS_NOT };
+
 struct probe {
 	struct probe *hash_next;
 	struct session *session;    /* owned */
@@ -70,6 +73,7 @@ struct probe {
 	uint32_t node_id;
 	enum node_kind kind; /* a target's packets are plainer and fewer */
 	int64_t gap_ns; /* mean time between packets: the class's, or more */
+	enum counts counts; /* of a target: proved for itself? */
 	struct addr dst;
 	struct addr local; /* where the latest reply came; len 0: none did */
 	uint16_t ssid;
@@ -144,6 +148,7 @@ struct prober {
 	struct probe **ending; /* owned array, owned probes: removed by a plan,
 	                        * to be finished in slices */
 	size_t ending_n, ending_cap;
+	struct count *counts; /* owned: throwaway sessions under way */
 	struct probe *hash[PROBE_HASH];
 	struct probe_slot *slot; /* owned array */
 	size_t slot_n, slot_cap; /* used so far */
@@ -187,6 +192,17 @@ void io_check_stamps(struct prober *p);
 
 /* The address that the probe sends from on the flow, if it can be told. */
 struct addr io_source(struct prober *p, const struct probe *pr, unsigned flow);
+
+/* The source address of the family, port 0. */
+struct addr io_source_any(const struct prober *p, int family);
+
+/* prober_count.c */
+/* Begins to ask; the session itself begins COUNT_LEAD_NS later. */
+#define COUNT_LEAD_NS (4 * NS_PER_S)
+void count_start(struct prober *p, struct probe *pr, struct mono now);
+/* Reads answers and sends what is due. */
+void count_turn(struct prober *p, struct mono now);
+void count_forget(struct prober *p, const struct probe *pr);
 
 /* prober.c */
 /* Hands over all that its session has to tell. */

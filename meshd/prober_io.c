@@ -76,6 +76,15 @@ source_of(const struct prober *p, int family)
 	return a;
 }
 
+struct addr
+io_source_any(const struct prober *p, int family)
+{
+	struct addr a = source_of(p, family);
+
+	addr_set_port(&a, 0);
+	return a;
+}
+
 static uint16_t
 port_of(const struct prober *p, const struct probe_class *c, unsigned flow)
 {

@@ -334,6 +334,8 @@ probe_start(struct prober *p, struct probe_class *c,
 	pr->wanted = true;
 	pr->heard = now.mono;
 	pr->due = first_due(c, pr->gap_ns, now.mono);
+	if (pr->kind != NODE_TWMESH)
+		pr->due = mono_add_ns(pr->due, COUNT_LEAD_NS);
 	pr->session = probe_session(p, pr);
 	pr->peer = peer_get(p, dst);
 	if (!pr->session || !pr->peer ||
@@ -355,6 +357,8 @@ probe_start(struct prober *p, struct probe_class *c,
 	c->probes++;
 	for (unsigned i = 0; i < c->flows; i++)
 		io_open_sock(p, c, i, addr_family(dst));
+	if (pr->kind != NODE_TWMESH)
+		count_start(p, pr, now.mono);
 	return true;
 fail:
 	session_free(pr->session);
@@ -375,6 +379,7 @@ hash_remove(struct prober *p, struct probe *pr)
 static void
 probe_free(struct prober *p, struct probe *pr)
 {
+	count_forget(p, pr);
 	hash_remove(p, pr);
 	slot_release(p, pr);
 	p->ssid_used[pr->ssid / 64] &= ~(UINT64_C(1) << (pr->ssid % 64));

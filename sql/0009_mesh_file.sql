@@ -530,7 +530,8 @@ WITH node AS MATERIALIZED (
            o.run_id AS open_run, o.first_at AS open_since,
            src.clock_verdict IN ('untrusted', 'inconsistent') IS TRUE
            OR dst.clock_verdict IN ('untrusted', 'inconsistent') IS TRUE
-               AS convicted,
+           -- What a reflector of others says of its clock proves nothing.
+           OR dst.kind = 'target' AS convicted,
            c.lost_undet,
            -- The second witness: the way back of the destination's session,
            -- over the packets that reached the source. Ages go by the clocks'

@@ -159,7 +159,6 @@ def test_nodes_follow_and_unchanged_sessions_go_on(mesh):
     after = sessions(mesh["ams2"], mesh["ams1"].addr)
     (ssid, packets), = before.items()
     assert after[ssid] > packets, "the same session, counting on"
-    time.sleep(2)
     flags = mesh.sql("SELECT ts, flags & 1, sent FROM twmesh.path_result WHERE src = 'ams1' AND dst = 'ams2' "
                      "AND class = 'demo' ORDER BY ts")
     assert not any(f for _, f, _ in flags[1:]), flags
@@ -174,6 +173,7 @@ def test_names_and_targets_are_shown(planned):
     assert cells["ams1", "nyc9"]["state"] == "never"
     c = cells["ams1", "rtr1"]
     assert c["state"] == "ok" and 1 <= c["sent"] <= 3 and c["lost"] == 0 and c["rtt_ms"] < 100, c
+    assert c["one_way_trusted"] is False
     nodes = {n["name"]: n for n in mesh.api("/api/v1/nodes")["nodes"]}
     assert nodes["rtr1"]["state"] == "target" and nodes["rtr1"]["kind"] == "target"
     assert nodes["nyc9"]["state"] == "never" and nodes["nyc9"]["meshes"] == ["west"]
@@ -264,7 +264,7 @@ def test_maintenance_comes_first_and_ends_by_itself(planned):
     if "nyc9" not in mesh.nodes:
         mesh.add("nyc9")
     meshlib.wait_until("all is well", lambda: all(
-        c["state"] == "ok" for c in mesh.cells("class = 'demo'").values()), 20)
+        c["state"] == "ok" for p, c in mesh.cells("class = 'demo'").items() if p != ("nyc9", "rtr1")), 20)
     done = mesh.twmesh("node", "maintenance", "on", "rtr1", "--reason", "new 'cards'; DROP", "--until", "1h")
     assert done.returncode == 0 and "until" in done.stdout, done
     done = mesh.twmesh("node", "maintenance", "on", "ams2", "--until", "4s")

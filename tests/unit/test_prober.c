@@ -102,6 +102,28 @@ START_TEST(results_come_for_every_peer_and_conserve_packets)
 }
 END_TEST
 
+/* Four packets a second apart prove that it counts, and then the session
+ * begins: never more than one packet a second. */
+START_TEST(a_target_is_asked_whether_it_counts_and_then_measured)
+{
+	struct mirror a, *const m[] = {&a};
+	struct prober *p;
+	struct plan *plan;
+
+	mirror_start(&a, "127.0.0.1");
+	p = start_prober(0);
+	plan = plan_of(3, test_class(), "127.0.0.1", m, 1);
+	plan->roster.node[1].kind = NODE_STAMP; /* [0] is us */
+	prober_set_plan(p, plan);
+	pass_ms(3500);
+	ck_assert_uint_eq(a.packets, 4);
+	ck_assert_uint_eq(prober_stats(p)->sent, 0);
+	ck_assert_uint_eq(prober_stats(p)->targets_counting, 1);
+	prober_free(p);
+	mirror_stop(&a);
+}
+END_TEST
+
 START_TEST(the_direction_of_loss_is_told_by_fact)
 {
 	struct mirror a, *const m[] = {&a};
@@ -326,6 +348,8 @@ main(void)
 
 	tcase_set_timeout(t, 60);
 	tcase_add_test(t, results_come_for_every_peer_and_conserve_packets);
+	tcase_add_test(t,
+	               a_target_is_asked_whether_it_counts_and_then_measured);
 	tcase_add_test(t, the_direction_of_loss_is_told_by_fact);
 	tcase_add_test(t,
 	               a_new_plan_keeps_what_did_not_change_and_ends_the_rest);

@@ -30,9 +30,9 @@ put_row(FILE *out, const char *what, double before, double after,
 {
 	char a[NUM_TEXT_MAX], b[NUM_TEXT_MAX];
 
-	(void)fprintf(out, "  %-12s %12s %12s  %s\n", what,
+	(void)fprintf(out, "  %-12s %12s %12s%s%s\n", what,
 	              scaled(before, a, sizeof(a)), scaled(after, b, sizeof(b)),
-	              unit);
+	              *unit ? "  " : "", unit);
 }
 
 static void

@@ -214,6 +214,19 @@ csv_number(FILE *out, double v)
 		(void)fprintf(out, "%.9g", v);
 }
 
+static void
+csv_plan(FILE *out, const struct doc_node *n)
+{
+	const char *const text[] = {n->kind, n->maintenance ? "on" : "",
+	                            n->maintenance_until,
+	                            n->maintenance_reason};
+
+	for (size_t i = 0; i < sizeof(text) / sizeof(text[0]); i++) {
+		(void)fputc(',', out);
+		csv_put(out, text[i]);
+	}
+}
+
 void
 show_nodes_csv(FILE *out, const struct doc_nodes *d)
 {
@@ -221,7 +234,8 @@ show_nodes_csv(FILE *out, const struct doc_nodes *d)
 	            "software,addresses,unconsented,reflector_port,epoch,"
 	            "spool_batches,spool_bytes,clock_offset_ms,"
 	            "clock_max_error_ms,load1,rss_kib,sessions,"
-	            "clock_verdict,clock_lo_ms,clock_hi_ms\n",
+	            "clock_verdict,clock_lo_ms,clock_hi_ms,kind,"
+	            "maintenance,maintenance_until,maintenance_reason\n",
 	            out);
 	for (size_t i = 0; i < d->node_n; i++) {
 		const struct doc_node *n = &d->node[i];
@@ -255,6 +269,7 @@ show_nodes_csv(FILE *out, const struct doc_nodes *d)
 		csv_put(out, n->clock_verdict);
 		csv_number(out, n->clock_lo_ms);
 		csv_number(out, n->clock_hi_ms);
+		csv_plan(out, n);
 		(void)fputc('\n', out);
 	}
 }

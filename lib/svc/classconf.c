@@ -254,8 +254,8 @@ static const char *const codec_choices[] = {"none",  "g711",   "g711-plc",
 	         "as lost"}
 
 #define THRESHOLD_KEY(n, chk, text) \
-	{.name = n, .type = CONF_STRING, .check = chk, .words = true, \
-	 .help = text}
+	{.name = (n), .type = CONF_STRING, .check = (chk), .words = true, \
+	 .help = (text)}
 /* clang-format on */
 
 const struct conf_key classconf_keys[] = {

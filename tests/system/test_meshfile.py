@@ -200,6 +200,10 @@ def test_a_file_that_changes_nothing_makes_no_epoch(planned):
     assert done.returncode == 0 and "no change" in done.stdout, done.stdout
     done = mesh.apply(text)
     assert done.returncode == 0 and "nothing to do" in done.stdout
+    # nor does one that the controller has to refuse: lon1 is a node
+    done = mesh.apply((FIRST % mesh.rtr).replace("target rtr1", "target lon1").replace("group:west", "ams1, ams2, nyc9, lon1"))
+    assert done.returncode == 1 and "found lon1: remove those nodes first" in done.stderr, done
+    assert len(done.stderr.splitlines()) == 1
     assert mesh.sql("SELECT max(epoch) FROM twmesh.epoch") == epoch
 
 
@@ -278,6 +282,9 @@ def test_maintenance_comes_first_and_ends_by_itself(planned):
     sentence = mesh.sql("SELECT twmesh.mesh_sentence('demo')")[0][0]
     assert "ams2 and rtr1 are in maintenance, " in sentence, sentence
     out = mesh.twmesh("nodes").stdout
+    csv = mesh.twmesh("nodes", "--csv").stdout.splitlines()
+    assert csv[0].endswith(",kind,maintenance,maintenance_until,maintenance_reason")
+    assert any(ln.startswith("rtr1,") and ",target,on,2" in ln for ln in csv), csv
     assert "in maintenance until " in out and "new 'cards'; DROP" in out
     done = mesh.twmesh("node", "maintenance", "on", "rtr1")
     assert done.returncode == 0 and "until" not in done.stdout, "replaced"

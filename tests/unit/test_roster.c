@@ -140,6 +140,37 @@ START_TEST(meshes_say_who_measures_whom)
 }
 END_TEST
 
+static size_t
+octets_of(const struct roster *r)
+{
+	struct msg m = {.kind = MESH_ROSTER};
+	uint8_t *bytes;
+	size_t n;
+
+	m.u.roster = *r; /* borrowed */
+	ck_assert(msg_encode(&m, &bytes, &n));
+	free(bytes);
+	return n;
+}
+
+START_TEST(a_full_mesh_of_1000_costs_four_octets_a_node)
+{
+	struct roster r = {.epoch = 1, .node_n = 1000};
+	size_t plain;
+
+	r.node = calloc(r.node_n, sizeof(*r.node));
+	for (uint32_t i = 0; i < 1000; i++)
+		r.node[i] = node(i + 1, 862);
+	plain = octets_of(&r);
+	r.planned = true;
+	for (size_t i = 0; i < r.node_n; i++)
+		r.node[i].mesh = r.node[i].hub = 1;
+	ck_assert_uint_le(octets_of(&r), plain + 4 * r.node_n + 8);
+	ck_assert_uint_lt(octets_of(&r), 40 * r.node_n);
+	roster_clear(&r);
+}
+END_TEST
+
 /* ---- on disk ---- */
 
 static char path[] = "/tmp/test_roster.XXXXXX";
@@ -235,6 +266,7 @@ main(void)
 	tcase_add_test(t, a_delta_of_another_epoch_changes_nothing);
 	tcase_add_test(t, a_copy_is_its_own);
 	tcase_add_test(t, meshes_say_who_measures_whom);
+	tcase_add_test(t, a_full_mesh_of_1000_costs_four_octets_a_node);
 	tcase_add_test(t, a_cached_roster_comes_back_and_any_damage_is_seen);
 	suite_add_tcase(s, t);
 	sr = srunner_create(s);

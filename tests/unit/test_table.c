@@ -381,7 +381,11 @@ START_TEST(test_nodes)
 	    "\"clock_synchronised\":true,\"clock_verdict\":\"untrusted\","
 	    "\"clock_lo_ms\":299.75,\"clock_hi_ms\":301},"
 	    "{\"name\":\"nyc1\",\"state\":\"ok\",\"clock_offset_ms\":0.5,"
-	    "\"clock_synchronised\":true,\"clock_verdict\":\"trusted\"}],"
+	    "\"clock_synchronised\":true,\"clock_verdict\":\"trusted\"},"
+	    "{\"name\":\"rtr1\",\"state\":\"target\",\"kind\":\"target\","
+	    "\"maintenance\":{\"since\":\"2026-11-23T09:00:00Z\","
+	    "\"until\":\"2026-11-23T11:00:00Z\",\"reason\":\"=1+1\\u001b\","
+	    "\"by\":\"eve\"}}],"
 	    "\"pending\":[{\"fingerprint\":\"ABCD-EFGH-IJKL-MNOP\","
 	    "\"address\":\"10.1.1.1\\n\",\"last_seen\":"
 	    "\"2026-11-23T10:00:00Z\",\"attempts\":4}]}");
@@ -407,6 +411,9 @@ START_TEST(test_nodes)
 	                            "300 to 301 ms off, by what the mesh "
 	                            "measured\nnyc1 ") != NULL,
 	              "%s", shown);
+	ck_assert_ptr_nonnull(
+	    strstr(shown, "\n      in maintenance until 2026-11-23T11:00:00Z: "
+	                  "=1+1? (eve)\n"));
 	ck_assert_ptr_nonnull(strstr(shown, " 0.5 ms trusted "));
 	ck_assert_ptr_nonnull(strstr(
 	    shown, "\n    twmesh node approve ABCD-EFGH-IJKL-MNOP NAME\n"));
@@ -415,7 +422,10 @@ START_TEST(test_nodes)
 	show_nodes_csv(f, &n);
 	(void)fclose(f);
 	ck_assert_ptr_nonnull(strstr(shown, "\nfra1,,stale,silent,"));
-	ck_assert_ptr_nonnull(strstr(shown, ",untrusted,299.75,301\n"));
+	ck_assert_ptr_nonnull(strstr(shown, ",untrusted,299.75,301,,,,\n"));
+	ck_assert_msg(
+	    strstr(shown, ",target,on,2026-11-23T11:00:00Z,\"'=1+1?\"") != NULL,
+	    "%s", shown);
 	doc_nodes_clear(&n);
 	json_decref(j);
 }

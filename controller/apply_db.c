@@ -230,7 +230,7 @@ plan_classes(struct pgc *db, const struct meshfile *f, struct pgc_err *err)
 {
 	struct roster_class *list = calloc(f->class_n + 1, sizeof(*list));
 	struct plan_opts o = {list, f->class_n};
-	bool changed, ok;
+	bool changed = false, ok;
 
 	if (!list) {
 		(void)snprintf(err->text, sizeof(err->text), "out of memory");

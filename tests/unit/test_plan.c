@@ -204,8 +204,8 @@ START_TEST(documents_that_are_not_plans_are_refused)
 	    "{\"epoch\":1,\"base\":0,\"nodes\":[{}],\"classes\":[]}",
 	    "{\"epoch\":1,\"base\":0,\"nodes\":[],\"classes\":[{}]}",
 	    "{\"epoch\":1,\"base\":3,\"nodes\":[],\"classes\":[]}",
-	    "{\"epoch\":1,\"base\":3,\"nodes\":[],\"classes\":[],"
-	    "\"content\":\"x\"}",
+	    ("{\"epoch\":1,\"base\":3,\"nodes\":[],\"classes\":[],"
+	     "\"content\":\"x\"}"),
 	    "{\"epoch\":1,\"base\":0,\"nodes\":{},\"classes\":[]}",
 	};
 

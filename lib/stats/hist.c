@@ -209,36 +209,119 @@ hist_encode_fit(struct hist *h, uint8_t *out, size_t size)
 	return n;
 }
 
+/* Reading of the wire form, bucket by bucket. */
+struct reader {
+	const uint8_t *p;
+	size_t len, at, next; /* next: the bucket after the last one */
+	int64_t base_ns;
+	bool zero_base; /* what an empty histogram has */
+};
+
+static bool
+reader_open(struct reader *r, const uint8_t *bytes, size_t len)
+{
+	uint64_t base = 0;
+	size_t n;
+
+	if (len < 1 || bytes[0] != HIST_WIRE_VERSION)
+		return false;
+	n = varint_get(bytes + 1, len - 1, &base);
+	*r = (struct reader){.p = bytes,
+	                     .len = len,
+	                     .at = 1 + n,
+	                     .base_ns = unzigzag(base),
+	                     .zero_base = base == 0};
+	return n > 0;
+}
+
+/* 1: a bucket; 0: the end; -1: malformed. */
+static int
+reader_next(struct reader *r, size_t *bucket, uint32_t *count)
+{
+	uint64_t skip, c;
+	size_t n;
+
+	if (r->at == r->len)
+		return 0;
+	n = varint_get(r->p + r->at, r->len - r->at, &skip);
+	if (n == 0 || skip >= HIST_BUCKETS - r->next)
+		return -1;
+	r->at += n;
+	n = varint_get(r->p + r->at, r->len - r->at, &c);
+	if (n == 0 || c == 0 || c > UINT32_MAX)
+		return -1;
+	r->at += n;
+	*bucket = r->next + (size_t)skip;
+	*count = (uint32_t)c;
+	r->next = *bucket + 1;
+	return 1;
+}
+
 bool
 hist_decode(const uint8_t *bytes, size_t len, struct hist *h)
 {
-	uint64_t base, skip, count;
-	size_t at = 1, n, bucket = 0;
+	struct reader r;
+	size_t bucket;
+	uint32_t count;
+	int got;
 
 	hist_clear(h);
-	if (len < 1 || bytes[0] != HIST_WIRE_VERSION)
+	if (!reader_open(&r, bytes, len))
 		return false;
-	n = varint_get(bytes + at, len - at, &base);
-	if (n == 0)
-		return false;
-	for (at += n; at < len; at += n) {
-		n = varint_get(bytes + at, len - at, &skip);
-		if (n == 0 || skip >= HIST_BUCKETS - bucket)
-			goto drop;
-		at += n;
-		bucket += (size_t)skip;
-		n = varint_get(bytes + at, len - at, &count);
-		if (n == 0 || count == 0 || count > UINT32_MAX)
-			goto drop;
-		h->count[bucket++] = (uint32_t)count;
+	while ((got = reader_next(&r, &bucket, &count)) == 1) {
+		h->count[bucket] = count;
 		h->n += count;
 	}
-	if (h->n)
-		h->base_ns = unzigzag(base);
-	else if (base != 0)
-		goto drop;
-	return true;
-drop:
+	if (got == 0 && (h->n || r.zero_base)) {
+		h->base_ns = r.base_ns;
+		return true;
+	}
 	hist_clear(h);
 	return false;
+}
+
+/* Lowers the base of a histogram that has counts. */
+static void
+rebase(struct hist *h, int64_t base_ns)
+{
+	struct hist old = *h;
+
+	hist_clear(h);
+	h->base_ns = base_ns;
+	add_shifted(h, &old, (uint64_t)old.base_ns - (uint64_t)base_ns);
+}
+
+bool
+hist_merge_wire(struct hist *into, const uint8_t *bytes, size_t len)
+{
+	struct reader look, r;
+	uint64_t shift, n = 0;
+	size_t bucket;
+	uint32_t count;
+	int got;
+
+	if (!reader_open(&look, bytes, len))
+		return false;
+	r = look;
+	while ((got = reader_next(&look, &bucket, &count)) == 1)
+		n += count;
+	if (got < 0 || (n == 0 && !r.zero_base))
+		return false;
+	if (n == 0)
+		return true;
+	if (into->n == 0)
+		into->base_ns = r.base_ns;
+	else if (r.base_ns < into->base_ns)
+		rebase(into, r.base_ns);
+	shift = (uint64_t)r.base_ns - (uint64_t)into->base_ns;
+	while (reader_next(&r, &bucket, &count) == 1) {
+		uint64_t offset = bucket_middle_ns(bucket);
+
+		if (__builtin_add_overflow(offset, shift, &offset))
+			offset = OFFSET_MAX;
+		count_add(&into->count[shift ? hist_bucket(offset) : bucket],
+		          count);
+	}
+	into->n += n;
+	return true;
 }

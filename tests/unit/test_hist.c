@@ -291,6 +291,41 @@ START_TEST(a_coarsened_histogram_errs_by_the_factor_it_was_grouped)
 }
 END_TEST
 
+START_TEST(merging_octets_is_decoding_and_merging)
+{
+	struct hist a, b, part;
+	uint8_t wire[4096];
+	int64_t v[200];
+	size_t len;
+
+	seed_rng();
+	hist_clear(&a);
+	hist_clear(&b);
+	for (int i = 0; i < 200; i++) {
+		const size_t n = rng_u64(&rng) % 200;
+
+		/* rising and falling minima */
+		random_delays(v, n, (i % 7 - 3) * 5 * NS_PER_MS);
+		hist_build(&part, v, n);
+		len = hist_encode(&part, wire, sizeof(wire));
+		ck_assert_uint_gt(len, 0);
+		hist_merge(&a, &part);
+		ck_assert(hist_merge_wire(&b, wire, len));
+		ck_assert(memcmp(&a, &b, sizeof(a)) == 0);
+		/* What is malformed leaves it as it was. */
+		ck_assert(!hist_merge_wire(&b, wire, 0));
+		if (n > 0) {
+			wire[0] ^= 0x80;
+			ck_assert(!hist_merge_wire(&b, wire, len));
+			wire[0] ^= 0x80;
+			(void)!hist_merge_wire(&part, wire, len - 1);
+		}
+		ck_assert(memcmp(&a, &b, sizeof(a)) == 0);
+	}
+	ck_assert_uint_gt(a.n, 10000);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -306,6 +341,7 @@ main(void)
 	tcase_add_test(t, merging_equal_minima_is_the_histogram_of_the_union);
 	tcase_add_test(t, merging_other_minima_stays_within_a_bucket_width);
 	tcase_add_test(t, merging_with_an_empty_one_changes_nothing);
+	tcase_add_test(t, merging_octets_is_decoding_and_merging);
 	tcase_add_test(t, decode_of_encode_is_the_histogram);
 	tcase_add_test(t, malformed_bytes_are_refused_and_leave_nothing);
 	tcase_add_test(t, what_is_too_wide_is_coarsened_until_it_fits);

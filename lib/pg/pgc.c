@@ -26,7 +26,9 @@
 #define COPY_PORTION ((size_t)64 << 10)
 
 struct pgc {
-	PGconn *pq; /* owned */
+	PGconn *pq;       /* owned */
+	PGcancel *cancel; /* owned */
+	char *portion;    /* owned; of a COPY TO STDOUT; NULL: none */
 	bool dead;
 	int64_t patience_ns; /* longest wait for one answer */
 	void (*on_notice)(void *arg, const char *line);
@@ -312,6 +314,7 @@ pgc_open(const char *conninfo, const char *application_name,
 		fail_conn(c, err);
 		goto out;
 	}
+	c->cancel = PQgetCancel(c->pq);
 	if (set_timeouts(c, o, err))
 		return c;
 out:
@@ -324,8 +327,18 @@ pgc_close(struct pgc *c)
 {
 	if (!c)
 		return;
+	PQfreemem(c->portion);
+	PQfreeCancel(c->cancel);
 	PQfinish(c->pq);
 	free(c);
+}
+
+void
+pgc_cancel(struct pgc *c)
+{
+	char why[256];
+
+	(void)PQcancel(c->cancel, why, (int)sizeof(why));
 }
 
 bool
@@ -684,8 +697,9 @@ pgc_value_bool(const struct pgc_rows *r, int row, int col)
 	return v && v[0] == 't';
 }
 
-bool
-pgc_copy_begin(struct pgc *c, const char *sql, struct pgc_err *err)
+static bool
+copy_start(struct pgc *c, const char *sql, ExecStatusType way,
+           struct pgc_err *err)
 {
 	PGresult *res = NULL;
 	bool ok;
@@ -695,15 +709,51 @@ pgc_copy_begin(struct pgc *c, const char *sql, struct pgc_err *err)
 	if (!started(c, PQsendQuery(c->pq, sql), err) ||
 	    !next_result(c, &res, err))
 		return false;
-	if (res && PQresultStatus(res) == PGRES_COPY_IN) {
+	if (res && PQresultStatus(res) == way) {
 		PQclear(res);
 		return true;
 	}
 	ok = res && PQresultStatus(res) != PGRES_FATAL_ERROR
-	         ? fail_text(err, "the statement is no COPY FROM STDIN")
+	         ? fail_text(err, "the statement is no such COPY")
 	         : fail_result(c, res, err);
 	PQclear(res);
 	return drain(c, NULL, NULL) && ok;
+}
+
+bool
+pgc_copy_begin(struct pgc *c, const char *sql, struct pgc_err *err)
+{
+	return copy_start(c, sql, PGRES_COPY_IN, err);
+}
+
+bool
+pgc_copy_out_begin(struct pgc *c, const char *sql, struct pgc_err *err)
+{
+	return copy_start(c, sql, PGRES_COPY_OUT, err);
+}
+
+bool
+pgc_copy_out_get(struct pgc *c, const void **bytes, size_t *len,
+                 struct pgc_err *err)
+{
+	struct mono end = mono_add_ns(clock_mono(), c->patience_ns);
+	int n;
+
+	if (c->dead)
+		return fail_text(err, "the database connection is lost");
+	PQfreemem(c->portion);
+	c->portion = NULL;
+	while ((n = PQgetCopyData(c->pq, &c->portion, 1)) == 0) {
+		if (!wait_socket(c, POLLIN, end, err))
+			return false;
+		if (!PQconsumeInput(c->pq))
+			return fail_dead(c, err, PQerrorMessage(c->pq));
+	}
+	*bytes = c->portion;
+	*len = n > 0 ? (size_t)n : 0;
+	if (n > 0)
+		return true;
+	return n == -1 ? drain(c, NULL, err) : fail_conn(c, err);
 }
 
 bool

@@ -50,6 +50,9 @@ void pgc_close(struct pgc *c); /* NULL is allowed */
 bool pgc_ok(const struct pgc *c);
 int pgc_fd(const struct pgc *c);
 int pgc_server_version(const struct pgc *c); /* 150013 */
+/* Asks the server to give up the statement under way. The one call that
+ * another thread may make, as long as nobody closes the connection. */
+void pgc_cancel(struct pgc *c);
 
 /* A parameter: text, or binary of a known type (lib/pg/pgbuf.h). */
 struct pgc_param {
@@ -130,6 +133,13 @@ bool pgc_copy_offer(struct pgc *c, const void *bytes, size_t len, size_t *taken,
 /* `abort_reason` NULL: commit the copy; else make it fail. */
 bool pgc_copy_end(struct pgc *c, const char *abort_reason, long *rows,
                   struct pgc_err *err) __attribute__((warn_unused_result));
+
+/* COPY … TO STDOUT; see pgcopyout.h for the usual way. The next portion,
+ * borrowed until the next call; *len 0 at the end. */
+bool pgc_copy_out_begin(struct pgc *c, const char *sql, struct pgc_err *err)
+    __attribute__((warn_unused_result));
+bool pgc_copy_out_get(struct pgc *c, const void **bytes, size_t *len,
+                      struct pgc_err *err) __attribute__((warn_unused_result));
 
 /* A waiting notification, if any; never blocks. Payloads are hints: any user
  * of the database may send them. */

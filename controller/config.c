@@ -131,6 +131,38 @@ const struct conf_key config_table[] = {
      .help = "nodes whose clocks are known to be good (names): the clocks "
              "of all others are audited against theirs; the same on "
              "every controller of a database"},
+    {.name = "keep_raw",
+     .type = CONF_INT,
+     .def = "7",
+     .min = KEEP_RAW_MIN,
+     .max = KEEP_MAX,
+     .unit = "days",
+     .help = "how long results are kept; a node may deliver those of three "
+             "days at once"},
+    {.name = "keep_5min",
+     .type = CONF_INT,
+     .def = "90",
+     .min = KEEP_RAW_MIN,
+     .max = KEEP_MAX,
+     .unit = "days",
+     .help = "how long their rollups of 5 minutes are kept; not less than "
+             "keep_raw"},
+    {.name = "keep_1h",
+     .type = CONF_INT,
+     .def = "1826",
+     .min = KEEP_RAW_MIN,
+     .max = KEEP_MAX,
+     .unit = "days",
+     .help = "how long their rollups of 1 hour are kept; not less than "
+             "keep_5min"},
+    {.name = "lease_time",
+     .type = CONF_DURATION,
+     .def = "20s",
+     .min = NS_PER_S,
+     .max = 600 * NS_PER_S,
+     .check = check_ms,
+     .help = "one controller of a database does its maintenance; so long "
+             "after its last sign another takes over"},
     {.name = "class",
      .type = CONF_SECTION,
      .sub = classconf_keys,
@@ -239,6 +271,10 @@ config_read(const struct conf *c, struct config *out, char *err,
 	    .first_use =
 	        strcmp(conf_str(c, "trust_first_use"), "loopback") == 0,
 	    .window = (unsigned)conf_int(c, "window"),
+	    .keep = {(int)conf_int(c, "keep_raw"),
+	             (int)conf_int(c, "keep_5min"),
+	             (int)conf_int(c, "keep_1h")},
+	    .lease_ns = conf_int(c, "lease_time"),
 	};
 	if (!config_parse_listen(conf_str(c, "listen"), MESH_PORT,
 	                         &out->listen) ||
@@ -252,6 +288,14 @@ config_read(const struct conf *c, struct config *out, char *err,
 		    "trust_first_use: expected a loopback address in "
 		    "listen to go with it, found %s",
 		    conf_str(c, "listen"));
+		return false;
+	}
+	if (out->keep.five < out->keep.raw || out->keep.hour < out->keep.five) {
+		(void)snprintf(err, err_size,
+		               "keep_raw, keep_5min, keep_1h: expected no "
+		               "rollup to be kept for less than what is finer, "
+		               "found %d, %d, %d days",
+		               out->keep.raw, out->keep.five, out->keep.hour);
 		return false;
 	}
 	out->reference_n = conf_list_n(c, "reference_nodes");

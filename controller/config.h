@@ -6,6 +6,7 @@
 #ifndef TWMESH_CONTROLLER_CONFIG_H
 #define TWMESH_CONTROLLER_CONFIG_H
 
+#include "controller/keeper_jobs.h"
 #include "lib/base/addr.h"
 #include "lib/bus/msg.h"
 #include "lib/svc/classconf.h"
@@ -24,6 +25,8 @@ struct config {
 	struct addr listen, http;
 	bool first_use;
 	unsigned window;
+	struct keep keep;
+	int64_t lease_ns;
 	struct roster_class class_[MSG_CLASSES_MAX];
 	size_t class_n;
 	const char *reference[REFERENCES_MAX]; /* names; borrowed as well */

@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * twmesh-controller: keeps the roster, receives results, writes PostgreSQL,
- * serves the page. Three threads that share only mailboxes (letters.h); this
+ * serves the page. Three threads share only mailboxes (letters.h), and the
+ * keeper's two share nothing with them but the run's name; this
  * file starts them, waits for a signal, and stops them in the order in which
  * letters flow, so that nobody writes to one who is gone:
  *
  *   web, bus (no more asks) -> writer (stores what it has) -> the rest
+ *
+ * and the keeper before them all.
  */
 #include "controller/bus.h"
 #include "controller/config.h"
+#include "controller/keeper.h"
 #include "controller/migrate.h"
 #include "controller/web.h"
 #include "controller/writer.h"
@@ -39,6 +43,7 @@ struct program {
 	struct bus *bus;
 	struct web *web;
 	struct writer *writer;
+	struct keeper *keeper;
 };
 
 /* Is the database there, and ours? */
@@ -161,6 +166,14 @@ start_all(struct program *p)
 		rc = bus_start(p->bus, writer_inbox(p->writer));
 	if (rc == 0 && p->writer)
 		rc = web_start(p->web, writer_inbox(p->writer));
+	if (rc == 0 && p->writer)
+		p->keeper = keeper_start(
+		    &(struct keeper_opts){.database = c->database,
+		                          .instance =
+		                              writer_instance(p->writer),
+		                          .lease_ns = c->lease_ns,
+		                          .keep = c->keep},
+		    &rc);
 	if (rc != 0) {
 		web_free(p->web);
 		die("cannot start threads: %s", strerror(-rc));
@@ -171,6 +184,7 @@ static void
 stop_all(struct program *p)
 {
 	svc_notify("STOPPING=1");
+	keeper_stop(p->keeper);
 	web_stop(p->web);
 	bus_stop(p->bus);
 	writer_stop(p->writer);

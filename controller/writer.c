@@ -20,9 +20,8 @@
 #define BACKOFF_MAX_NS (5 * NS_PER_S)
 #define LIVE_EVERY_NS NS_PER_S
 #define POLL_EVERY_NS (5 * NS_PER_S)
-#define PARTITION_EVERY_NS (3600 * NS_PER_S)
+#define PARTITION_EVERY_NS (600 * NS_PER_S)
 #define SWEEP_EVERY_NS (10 * NS_PER_S)
-#define FORGET_EVERY_NS (86400 * NS_PER_S)
 #define HOLD_MAX 8192
 #define POST_TRIES 20
 #define POST_WAIT_NS (5 * NS_PER_MS)
@@ -205,6 +204,7 @@ set_up(struct writer *w, struct pgc_err *err)
 	return live_attach(w, err) && live_write(w, err) &&
 	       read_incarnation(w, err) && roster_db_attach(w->db, err) &&
 	       ledger_attach(&w->ledger, w->db, err) &&
+	       counts_attach(&w->counts, w->db, err) &&
 	       runs_db_attach(&w->runs, w->db, err) &&
 	       revise_db_attach(&w->revise, w->db, err) &&
 	       hosts_attach(w->hosts, w->db, err) &&
@@ -240,7 +240,6 @@ try_connect(struct writer *w)
 	w->live_at = mono_add_ns(now, LIVE_EVERY_NS);
 	w->partition_at = mono_add_ns(now, PARTITION_EVERY_NS);
 	w->sweep_at = mono_add_ns(now, SWEEP_EVERY_NS);
-	w->forget_at = mono_add_ns(now, SWEEP_EVERY_NS);
 	w->audit_at = mono_add_ns(now, AUDIT_EVERY_NS);
 	/* With results waiting, only storing them proves that all is well. */
 	if (w->queue_n == 0)
@@ -321,7 +320,7 @@ keep_partitions(struct writer *w)
 	if (mono_diff_ns(w->partition_at, now) > 0)
 		return true;
 	w->partition_at = mono_add_ns(now, PARTITION_EVERY_NS);
-	if (partitions_make(w, &err))
+	if (partitions_look(w, &err))
 		return true;
 	if (pgc_ok(w->db)) {
 		/* A long reader or a full disk: there is time, days ahead. */
@@ -360,16 +359,11 @@ keep_house(struct writer *w)
 {
 	struct mono now = clock_mono();
 	struct pgc_err err;
-	bool ok = true, more = false;
+	bool ok = true;
 
 	if (mono_diff_ns(w->sweep_at, now) <= 0) {
 		w->sweep_at = mono_add_ns(now, SWEEP_EVERY_NS);
 		ok = runs_sweep(w, &err);
-	}
-	if (ok && mono_diff_ns(w->forget_at, now) <= 0) {
-		ok = forget_some(w, &more, &err);
-		w->forget_at =
-		    mono_add_ns(now, more ? NS_PER_S : FORGET_EVERY_NS);
 	}
 	if (ok && w->opts.reference_n > 0 &&
 	    mono_diff_ns(w->audit_at, now) <= 0)
@@ -797,6 +791,7 @@ writer_free(struct writer *w)
 	runs_db_clear(&w->runs);
 	revise_db_clear(&w->revise);
 	ledger_clear(&w->ledger);
+	counts_clear(&w->counts);
 	pgcopy_clear(&w->copy);
 	free(w->live);
 	free(w);
@@ -854,6 +849,12 @@ struct mailbox *
 writer_inbox(struct writer *w)
 {
 	return w->inbox;
+}
+
+const char *
+writer_instance(const struct writer *w)
+{
+	return w->instance;
 }
 
 void

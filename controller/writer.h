@@ -32,6 +32,8 @@ struct writer;
 struct writer *writer_start(const struct writer_opts *o, int *err);
 /* Room for 4,096 asks. A full inbox: the bus drops the batch without ack. */
 struct mailbox *writer_inbox(struct writer *w);
+/* The run's name, as uuid text; lives as long as the writer. */
+const char *writer_instance(const struct writer *w);
 /* Stores what is in the inbox, ends the thread, frees. */
 void writer_stop(struct writer *w);
 

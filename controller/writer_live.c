@@ -19,7 +19,6 @@
 /* A spool may hold results of this many days (meshd's spool_max_age). */
 #define DAYS_BACK 3
 #define DAYS_AHEAD 2
-#define FORGET_ROWS "2000" /* in one go: some 50 ms */
 #define DAY_NS (86400 * NS_PER_S)
 
 bool
@@ -215,6 +214,8 @@ note_leaves(struct writer *w, const struct pgc_rows *rows)
 	const int64_t now = clock_wall().ns;
 
 	w->oldest.ns = pgc_value_i64(rows, 0, 0, 0) * NS_PER_S;
+	w->newest.ns =
+	    pgc_value_i64(rows, pgc_rows_n(rows) - 1, 0, 0) * NS_PER_S;
 	w->leaf_n = 0;
 	for (int i = 0; i < pgc_rows_n(rows); i++) {
 		const struct wall from = {pgc_value_i64(rows, i, 0, 0) *
@@ -234,11 +235,39 @@ note_leaves(struct writer *w, const struct pgc_rows *rows)
 	}
 }
 
-bool
-partitions_make(struct writer *w, struct pgc_err *err)
+static bool
+look(struct writer *w, struct pgc_err *err)
 {
 	struct pgc_rows *rows;
 
+	if (!pgc_query(w->db,
+	               "SELECT extract(epoch FROM to_date(substr(relname, 8), "
+	               "'YYYYMMDD'))::bigint, relname, "
+	               "has_table_privilege(pg_class.oid, 'INSERT') FROM "
+	               "pg_inherits JOIN pg_class ON pg_class.oid = inhrelid "
+	               "WHERE inhparent = 'twmesh.result'::regclass AND NOT "
+	               "inhdetachpending AND relname ~ '^result_[0-9]{8}$' "
+	               "ORDER BY 1",
+	               0, NULL, &rows, err))
+		return false;
+	note_leaves(w, rows);
+	pgc_rows_free(rows);
+	return true;
+}
+
+bool
+partitions_look(struct writer *w, struct pgc_err *err)
+{
+	if (!look(w, err))
+		return false;
+	if (w->newest.ns > clock_wall().ns)
+		return true;
+	return partitions_make(w, err);
+}
+
+bool
+partitions_make(struct writer *w, struct pgc_err *err)
+{
 	/* Days of the database's clock in UTC (the session's time zone). */
 	for (int d = -DAYS_BACK; d <= DAYS_AHEAD; d++) {
 		char days[24];
@@ -255,36 +284,11 @@ partitions_make(struct writer *w, struct pgc_err *err)
 		        1, p, NULL, err))
 			return false;
 	}
-	if (!pgc_query(w->db,
-	               "SELECT extract(epoch FROM to_date(substr(relname, 8), "
-	               "'YYYYMMDD'))::bigint, relname, "
-	               "has_table_privilege(pg_class.oid, 'INSERT') FROM "
-	               "pg_inherits JOIN pg_class ON pg_class.oid = inhrelid "
-	               "WHERE inhparent = 'twmesh.result'::regclass AND "
-	               "relname ~ '^result_[0-9]{8}$' ORDER BY 1",
-	               0, NULL, &rows, err))
-		return false;
-	note_leaves(w, rows);
-	pgc_rows_free(rows);
-	return true;
+	return look(w, err);
 }
 
 bool
 runs_sweep(struct writer *w, struct pgc_err *err)
 {
 	return pgc_exec(w->db, "SELECT twmesh_private.sweep_runs()", err);
-}
-
-bool
-forget_some(struct writer *w, bool *more, struct pgc_err *err)
-{
-	struct pgc_rows *rows;
-
-	if (!pgc_query(w->db,
-	               "SELECT twmesh_private.forget_old(" FORGET_ROWS ")", 0,
-	               NULL, &rows, err))
-		return false;
-	*more = pgc_value_bool(rows, 0, 0);
-	pgc_rows_free(rows);
-	return true;
 }

@@ -9,6 +9,7 @@
 
 #include "controller/audit.h"
 #include "controller/copy.h"
+#include "controller/counts.h"
 #include "controller/hosts.h"
 #include "controller/ledger.h"
 #include "controller/revise_db.h"
@@ -75,9 +76,8 @@ struct writer {
 	struct known known;     /* owned */
 	bool roster_dirty;      /* to be read again and told */
 	int64_t mesh_file_told; /* epoch of the file that the log named */
-	struct mono poll_at, live_at, partition_at, sweep_at, forget_at,
-	    audit_at;
-	struct wall oldest; /* start of the oldest partition */
+	struct mono poll_at, live_at, partition_at, sweep_at, audit_at;
+	struct wall oldest, newest; /* starts of partitions */
 	struct leaf leaf[LEAVES_MAX];
 	size_t leaf_n;
 
@@ -100,6 +100,7 @@ struct writer {
 	struct runs_db runs;
 	struct revise_db revise;
 	struct ledger ledger;
+	struct counts counts;
 	struct pgcopy copy;
 	char copy_sql[COPY_SQL_MAX];
 	int copy_columns;
@@ -121,13 +122,15 @@ void live_note(struct writer *w, const struct ask_heartbeat *hb);
 /* One UPDATE: this controller lives, and whoever it heard. */
 bool live_write(struct writer *w, struct pgc_err *err);
 bool live_goodbye(struct writer *w, struct pgc_err *err);
-/* Partitions for today, the days a spool may still deliver, and ahead. */
+/* Partitions for today, the days a spool may still deliver, and ahead: at the
+ * start, when nobody may have made any. */
 bool partitions_make(struct writer *w, struct pgc_err *err);
+/* Which there are. The keeper makes them, days ahead; should none of tomorrow
+ * be there, the writer does. */
+bool partitions_look(struct writer *w, struct pgc_err *err);
 
-/* Open loss runs that nobody will close any more are ended; what has outlived
- * its use is deleted, some at a time: *more says that there is more. */
+/* Open loss runs that nobody will close any more are ended. */
 bool runs_sweep(struct writer *w, struct pgc_err *err);
-bool forget_some(struct writer *w, bool *more, struct pgc_err *err);
 
 /* writer_news.c: details and flows of a transaction's results, once they are
  * copied; its loss runs and revisions. */

@@ -353,7 +353,8 @@ transaction(struct writer *w, struct wbatch *const *b, size_t n,
 		ok = enter_one(w, b[i], &rows, err);
 	if (ok && rows > 0)
 		ok = copy_all(w, b, n, rows, err);
-	ok = ok && siblings_copy(w, b, n, err) && news_store(w, b, n, err);
+	ok = ok && siblings_copy(w, b, n, err) &&
+	     counts_store(&w->counts, b, n, err) && news_store(w, b, n, err);
 	if (ok)
 		state = state_db_write(w->state, err);
 	if (ok && state == STATE_DB_OK && pgc_exec(w->db, "COMMIT", err)) {

@@ -253,7 +253,10 @@ BEGIN
     FOREACH parent IN ARRAY ARRAY['result', 'result_detail', 'result_flow']
     LOOP
         part := parent || '_' || to_char(day, 'YYYYMMDD');
-        CONTINUE WHEN to_regclass('twmesh.' || part) IS NOT NULL;
+        -- to_regclass() would answer from before the lock was had.
+        CONTINUE WHEN EXISTS (SELECT FROM pg_class c
+            WHERE c.relname = part
+              AND c.relnamespace = 'twmesh'::regnamespace);
         EXECUTE format('CREATE TABLE twmesh.%I (LIKE twmesh.%I
             INCLUDING DEFAULTS INCLUDING COMMENTS,
             CONSTRAINT %I CHECK (ts IS NOT NULL AND ts >= %L AND ts < %L))',
@@ -325,7 +328,8 @@ BEGIN
         RAISE EXCEPTION 'step % or day % is out of range', step_s, day;
     END IF;
     PERFORM pg_advisory_xact_lock(hashtext('twmesh.add_partition'));
-    IF to_regclass('twmesh.' || part) IS NOT NULL THEN
+    IF EXISTS (SELECT FROM pg_class c WHERE c.relname = part
+                  AND c.relnamespace = 'twmesh'::regnamespace) THEN
         RETURN false;
     END IF;
     EXECUTE format('CREATE TABLE twmesh.%I (LIKE twmesh.%I

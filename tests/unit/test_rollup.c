@@ -1,0 +1,415 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Rollups against the truth: two writers store and revise at random while two
+ * keepers roll up buckets that are not over; in the end every rollup equals
+ * what SQL makes of the raw rows.
+ */
+#include "tests/unit/writerbox.h"
+
+#include "controller/keeper_jobs.h"
+#include "controller/rollup.h"
+#include "lib/stats/hist.h"
+#include "lib/stats/percentile.h"
+
+#include <math.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#define ME "00000000-0000-0000-0000-000000000001"
+#define OTHER "00000000-0000-0000-0000-000000000002"
+#define BATCHES 120
+#define ROWS 12 /* of a batch */
+
+static struct rng rng;
+
+/* A keeper of our own, which takes nothing for too young. */
+struct side {
+	const char *me;
+	struct lease lease;
+	struct pgc *db;
+	struct rollup *r;
+	atomic_bool *over;
+	size_t done, lost;
+};
+
+static void
+side_open(struct side *s, const char *me)
+{
+	struct pgc_err e;
+
+	*s = (struct side){.me = me};
+	s->db = pgc_open("", "test rollup", NULL, &e);
+	ck_assert_msg(s->db != NULL, "%s", e.text);
+	s->lease = (struct lease){.me = me, .time_ns = 30 * NS_PER_S};
+	s->r = rollup_new();
+	ck_assert_ptr_nonnull(s->r);
+	s->r->grace_ns = -86400 * NS_PER_S;
+	ck_assert_msg(lease_attach(s->db, &e) &&
+	                  rollup_attach(s->r, &s->lease, s->db, &e),
+	              "%s", e.text);
+}
+
+static void
+side_close(struct side *s)
+{
+	struct pgc_err e;
+
+	(void)!lease_release(&s->lease, s->db, &e);
+	rollup_free(s->r);
+	pgc_close(s->db);
+}
+
+/* False: the connection is gone (the other one took the lease). */
+static bool
+side_step(struct side *s, bool *more)
+{
+	struct pgc_err e;
+	bool five = false, hour = false, ok;
+
+	*more = false;
+	s->lease.ask_at = (struct mono){0};
+	ok = lease_keep(&s->lease, s->db, clock_mono(), &e);
+	if (!ok || !s->lease.fence)
+		return ok;
+	ok = rollup_count(s->r, &e) && rollup_some(s->r, 300, &five, &e) &&
+	     rollup_some(s->r, 3600, &hour, &e);
+	*more = five || hour;
+	s->done += ok && *more;
+	return ok;
+}
+
+static void
+roll_all(struct side *s)
+{
+	bool more = true;
+
+	for (int i = 0; more && i < 10000; i++)
+		ck_assert(side_step(s, &more));
+	ck_assert(!more);
+	ck_assert_int_ne(s->lease.fence, 0);
+}
+
+/* Rolls up without pause; thrown out, it comes again. */
+static void *
+side_main(void *arg)
+{
+	struct side *s = arg;
+	bool more;
+
+	while (!atomic_load(s->over)) {
+		if (!side_step(s, &more)) {
+			atomic_bool *over = s->over;
+			const size_t done = s->done, lost = s->lost + 1;
+
+			side_close(s);
+			side_open(s, s->me);
+			s->over = over;
+			s->done = done;
+			s->lost = lost;
+		}
+		if (!more)
+			(void)poll(NULL, 0, 2);
+	}
+	return NULL;
+}
+
+/* ---- results ---- */
+
+static int64_t
+below(uint64_t n)
+{
+	return (int64_t)(rng_u64(&rng) % n);
+}
+
+/* A result whose numbers fit each other, with the histogram of its delays. */
+static void
+random_result(struct result *r, uint32_t dst, struct wall at)
+{
+	const int64_t sent = 20 + below(80), lost = below(3) ? 0 : below(20);
+	const int64_t floor_ns = 20 * NS_PER_MS + below(NS_PER_MS);
+	int64_t v[100], sum = 0;
+	struct hist h;
+
+	result_fill(r, dst, cls, at, sent, lost);
+	r->v[METRIC_LOST_FWD] = below((uint64_t)lost + 1);
+	r->v[METRIC_LOST_UNDET] = lost - r->v[METRIC_LOST_FWD];
+	for (int64_t i = 0; i < sent - lost; i++) {
+		v[i] = floor_ns + below(5 * NS_PER_MS);
+		sum += v[i];
+	}
+	r->hist_len = 0;
+	for (enum metric m = METRIC_RTT_MIN; m <= METRIC_CLOCK_ERR; m++)
+		r->v[m] = METRIC_NULL;
+	r->v[METRIC_LOSS_RUNS_1] = below(3);
+	r->v[METRIC_LOSS_RUNS_LONG] = below(2);
+	r->v[METRIC_FLAGS] = 1 << below(12);
+	if (sent == lost)
+		return;
+	percentile_sort(v, (size_t)(sent - lost));
+	r->v[METRIC_RTT_MIN] = v[0];
+	r->v[METRIC_RTT_MAX] = v[sent - lost - 1];
+	r->v[METRIC_RTT_MEAN] = sum / (sent - lost);
+	r->v[METRIC_FWD_MIN] = v[0] / 2 - 11 * NS_PER_MS;
+	r->v[METRIC_FWD_MEAN] = r->v[METRIC_FWD_MIN] + below(NS_PER_MS);
+	r->v[METRIC_FWD_MAX] = r->v[METRIC_FWD_MEAN] + below(NS_PER_MS);
+	r->v[METRIC_FWD_IPDV] = below(NS_PER_MS);
+	r->v[METRIC_FWD_JITTER] = below(NS_PER_MS);
+	r->v[METRIC_CLOCK_ERR] = below(50) ? below(NS_PER_MS) : METRIC_NULL;
+	r->v[METRIC_FWD_HOPS] = 3 + below(9);
+	hist_build(&h, v, (size_t)(sent - lost));
+	r->hist_len =
+	    (uint16_t)hist_encode(&h, r->rtt_hist, sizeof(r->rtt_hist));
+	ck_assert_uint_gt(r->hist_len, 0);
+}
+
+/* What a node stores, and corrects later. */
+struct source {
+	struct box *box;
+	uint32_t id, dst;
+	uint8_t spool;
+	uint64_t seq;
+	struct result last;
+};
+
+static void
+send_batch(struct source *s, const struct batch_input *in, size_t rows)
+{
+	struct ask *a = ask_new(ASK_BATCH);
+	struct ask_batch *x = &a->u.batch;
+
+	x->node_id = s->id;
+	x->clock_offset_ns = NS_UNKNOWN;
+	x->received = clock_wall();
+	x->batch.spool_id = id_of(s->spool);
+	x->batch.seq = ++s->seq;
+	x->batch.rows = (uint32_t)rows;
+	ck_assert(batch_body_encode(in, &x->batch.body, &x->batch.body_len));
+	batch_digest(x->batch.body, x->batch.body_len, x->batch.digest);
+	box_put(s->box, a);
+}
+
+/* Of the newest hours, or of a day and a half ago: back-fill. No time comes
+ * twice. */
+static void
+send_results(struct source *s, int round)
+{
+	const struct result *p[ROWS];
+	struct result r[ROWS];
+	const int64_t now = clock_wall().ns / INTERVAL_NS * INTERVAL_NS;
+	const int64_t back = (round % 3) * 18 * 3600 * NS_PER_S;
+	const struct batch_input in = {.result = p, .result_n = ROWS};
+
+	for (int i = 0; i < ROWS; i++) {
+		const struct wall at = {now - back - 10 * NS_PER_S -
+		                        (round * ROWS + i) * 3 * INTERVAL_NS};
+
+		random_result(&r[i], s->dst, at);
+		p[i] = &r[i];
+	}
+	s->last = r[below(ROWS)];
+	send_batch(s, &in, ROWS);
+}
+
+static void
+send_revision(struct source *s)
+{
+	const struct result *r = &s->last;
+	const int64_t undet = r->v[METRIC_LOST_UNDET];
+	const int64_t known = undet > 0 ? 1 + below((uint64_t)undet) : 0;
+	const struct revision v = {.dst_id = s->dst,
+	                           .class_id = cls,
+	                           .start = r->start,
+	                           .lost_fwd = (uint32_t)r->v[METRIC_LOST_FWD],
+	                           .lost_bwd = (uint32_t)known,
+	                           .lost_undet = (uint32_t)(undet - known)};
+	const struct revision *p = &v;
+	const struct batch_input in = {.revision = &p, .revision_n = 1};
+
+	send_batch(s, &in, 0);
+}
+
+/* ---- the truth ---- */
+
+/* Rows of a level that differ from what raw rows give; the two %s are the
+ * bucket's length and the table. */
+static const char wrong[] =
+    "WITH t AS (SELECT date_bin('%s', r.ts, 'epoch') AS ts, r.src_id, "
+    "r.dst_id, r.class_id, count(*) AS intervals, sum(r.scheduled) AS "
+    "scheduled, sum(r.sent) AS sent, sum(r.received) AS received, sum(r.lost) "
+    "AS lost, sum(r.lost_fwd) AS lost_fwd, sum(r.lost_bwd) AS lost_bwd, "
+    "sum(r.lost_undet) AS lost_undet, bit_or(r.flags) AS flags, count(*) "
+    "FILTER (WHERE r.flags & 516 <> 0) AS host_limited, "
+    "coalesce(sum(d.loss_runs_1), 0) AS runs_1, "
+    "coalesce(sum(d.loss_runs_long), 0) AS runs_long, sum(r.span_ms) AS span, "
+    "min(r.rtt_min_ms) AS rtt_min, max(r.rtt_max_ms) AS rtt_max, "
+    "sum(r.rtt_mean_ms * r.received) / nullif(sum(r.received) FILTER (WHERE "
+    "r.rtt_mean_ms IS NOT NULL), 0) AS rtt, min(r.fwd_min_ms) AS fwd_min, "
+    "sum(r.fwd_mean_ms * r.received) / nullif(sum(r.received) FILTER (WHERE "
+    "r.fwd_mean_ms IS NOT NULL), 0) AS fwd, sum(r.fwd_ipdv_ms * r.received) / "
+    "nullif(sum(r.received) FILTER (WHERE r.fwd_ipdv_ms IS NOT NULL), 0) AS "
+    "ipdv, max(r.fwd_ipdv_ms) AS ipdv_max, max(r.fwd_jitter_rfc3550_ms) AS "
+    "jitter, CASE WHEN count(*) = count(r.clock_err_ms) THEN "
+    "max(r.clock_err_ms) END AS clock_err, (array_agg(r.fwd_hops ORDER BY r.ts "
+    "DESC) FILTER (WHERE r.fwd_hops IS NOT NULL))[1] AS hops FROM "
+    "twmesh.result r LEFT JOIN twmesh.result_detail d USING (ts, src_id, "
+    "dst_id, class_id) GROUP BY 1, 2, 3, 4)"
+    " SELECT count(*) FROM t FULL JOIN twmesh.%s m USING (ts, src_id, dst_id, "
+    "class_id) WHERE (m.intervals, m.scheduled, m.sent, m.received, m.lost, "
+    "m.lost_fwd, m.lost_bwd, m.lost_undet, m.flags, m.host_limited, "
+    "m.loss_runs_1, m.loss_runs_long, m.rtt_min_ms, m.rtt_max_ms, "
+    "m.fwd_min_ms, m.fwd_ipdv_max_ms, m.fwd_jitter_rfc3550_ms, "
+    "m.clock_err_ms, m.fwd_hops) IS DISTINCT FROM (t.intervals, t.scheduled, "
+    "t.sent, t.received, t.lost, t.lost_fwd, t.lost_bwd, t.lost_undet, "
+    "t.flags, t.host_limited, t.runs_1, t.runs_long, t.rtt_min, t.rtt_max, "
+    "t.fwd_min, t.ipdv_max, t.jitter, t.clock_err, t.hops) OR EXISTS (SELECT "
+    "FROM unnest(ARRAY[m.rtt_mean_ms, m.fwd_mean_ms, m.fwd_ipdv_ms, "
+    "m.span_ms]::float8[], ARRAY[t.rtt, t.fwd, t.ipdv, t.span]::float8[]) x "
+    "(a, b) WHERE coalesce(abs(a - b) > 1e-4 * (1 + abs(b)), a IS DISTINCT "
+    "FROM b))";
+
+static long long
+wrong_n(const char *step, const char *table)
+{
+	char sql[sizeof(wrong) + 100];
+
+	(void)snprintf(sql, sizeof(sql), wrong, step, table);
+	return sql_number(sql);
+}
+
+static void
+check_truth(void)
+{
+	ck_assert_int_eq(sql_number("SELECT count(*) FROM "
+	                            "twmesh_private.stored"),
+	                 0);
+	ck_assert_int_eq(wrong_n("5 minutes", "rollup_5min"), 0);
+	ck_assert_int_eq(wrong_n("1 hour", "rollup_1h"), 0);
+	ck_assert_int_gt(sql_number("SELECT count(*) FROM twmesh.rollup_5min"),
+	                 60);
+	/* The counts that all of it hangs on. */
+	ck_assert_int_eq(
+	    sql_number(
+	        "SELECT count(*) FROM (SELECT src_id, sum(rows) AS rows, "
+	        "sum(revisions) AS revisions FROM "
+	        "twmesh_private.bucket WHERE step_s = 300 GROUP BY 1) b "
+	        "FULL JOIN (SELECT node_id AS src_id, sum(rows) AS "
+	        "rows, sum(revisions) AS revisions FROM "
+	        "twmesh_private.ledger GROUP BY 1) l USING (src_id) "
+	        "WHERE (b.rows, b.revisions) IS DISTINCT FROM (l.rows, "
+	        "l.revisions)"),
+	    0);
+	ck_assert_int_gt(sql_number("SELECT sum(revisions) FROM "
+	                            "twmesh_private.bucket"),
+	                 3);
+}
+
+static void
+drain_acks(struct box *b, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		struct tell *t = box_wait(b, TELL_ACK);
+
+		ck_assert_int_eq(t->u.ack.status, ACK_STORED);
+		tell_free(t);
+	}
+}
+
+START_TEST(rollups_are_the_truth_whatever_comes_between)
+{
+	struct box second;
+	struct source src[2];
+	struct side side[2];
+	pthread_t thread[2];
+	atomic_bool over = false;
+	const uint64_t seed = random_u64();
+
+	printf("seed %llu\n", (unsigned long long)seed);
+	rng_seed(&rng, seed);
+	box_open(&second);
+	src[0] =
+	    (struct source){.box = &box, .id = ams, .dst = fra, .spool = 1};
+	src[1] =
+	    (struct source){.box = &second, .id = fra, .dst = ams, .spool = 2};
+	side_open(&side[0], ME);
+	side_open(&side[1], OTHER);
+	for (int i = 0; i < 2; i++) {
+		side[i].over = &over;
+		ck_assert_int_eq(
+		    pthread_create(&thread[i], NULL, side_main, &side[i]), 0);
+	}
+	for (int i = 0; i < BATCHES; i++) {
+		struct source *s = &src[below(2)];
+
+		send_results(s, i);
+		if (below(2))
+			send_revision(s);
+		/* The lease goes to and fro in the midst of work. */
+		if (i % 7 == 0)
+			sql_do("UPDATE twmesh_private.lease SET expires_at = "
+			       "'-infinity'");
+		(void)poll(NULL, 0, (int)below(40));
+	}
+	drain_acks(&box, src[0].seq);
+	drain_acks(&second, src[1].seq);
+	atomic_store(&over, true);
+	for (int i = 0; i < 2; i++)
+		ck_assert_int_eq(pthread_join(thread[i], NULL), 0);
+	printf("rolled up %zu and %zu times meanwhile, thrown out %zu and "
+	       "%zu times\n",
+	       side[0].done, side[1].done, side[0].lost, side[1].lost);
+	ck_assert_uint_gt(side[0].done + side[1].done, 10);
+	sql_do("UPDATE twmesh_private.lease SET expires_at = '-infinity'");
+	side_close(&side[1]);
+	roll_all(&side[0]);
+	side_close(&side[0]);
+	check_truth();
+	box_close(&second);
+}
+END_TEST
+
+/* A day that is gone: what was rolled up of it stays. */
+START_TEST(a_late_row_of_a_partition_that_is_gone_destroys_nothing)
+{
+	struct side side;
+	struct source s = {.box = &box, .id = ams, .dst = fra, .spool = 1};
+
+	rng_seed(&rng, 7);
+	side_open(&side, ME);
+	send_results(&s, 2); /* a day and a half ago */
+	drain_acks(&box, 1);
+	roll_all(&side);
+	ck_assert_int_gt(sql_number("SELECT count(*) FROM twmesh.rollup_5min"),
+	                 0);
+	sql_do(
+	    "UPDATE twmesh_private.bucket SET rows = rows + 1; DO $$ DECLARE "
+	    "p text; BEGIN FOR p IN SELECT name FROM twmesh_private.leaf "
+	    "WHERE parent LIKE 'result%' LOOP EXECUTE 'DROP TABLE twmesh.' "
+	    "|| p; END LOOP; END $$");
+	roll_all(&side);
+	ck_assert_int_eq(sql_number("SELECT sum(intervals) FROM "
+	                            "twmesh.rollup_5min"),
+	                 ROWS);
+	side_close(&side);
+}
+END_TEST
+
+static Suite *
+suite(void)
+{
+	Suite *s = suite_create("rollup");
+	TCase *t = tcase_create("rollup");
+
+	tcase_set_timeout(t, 120);
+	tcase_add_checked_fixture(t, set_up, tear_down);
+	tcase_add_test(t, rollups_are_the_truth_whatever_comes_between);
+	tcase_add_test(t,
+	               a_late_row_of_a_partition_that_is_gone_destroys_nothing);
+	suite_add_tcase(s, t);
+	return s;
+}
+
+int
+main(int argc, char **argv)
+{
+	return writerbox_main(argc, argv, suite);
+}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "controller/keeper.h"
 
-#include "controller/rollup.h"
+#include "controller/windows.h"
 #include "lib/base/clock_read.h"
 #include "lib/base/log.h"
 
@@ -55,7 +55,8 @@ struct keeper {
 	bool stopping;         /* under `lock` */
 	_Atomic int64_t fence; /* for the leaves; 0: not held */
 	struct worker rolls, leaves;
-	struct rollup *rollup; /* owned */
+	struct rollup *rollup;   /* owned */
+	struct windows *windows; /* owned */
 	struct mono partitions_at, rollups_at, forget_at, leaves_at;
 	bool leaves_ours; /* the turn, of this connection */
 };
@@ -172,9 +173,21 @@ wait_tick(struct keeper *k)
 
 /* ---- rolls ---- */
 
-/* One more chunk, if the lease lasts. */
+enum job { JOB_FIVE, JOB_HOUR, JOB_WINDOW }; /* and the windows behind it */
+
 static bool
-chunks(struct worker *w, int step_s, bool *more, struct pgc_err *err)
+do_job(struct keeper *k, enum job job, size_t which, bool *more,
+       struct pgc_err *err)
+{
+	if (job == JOB_WINDOW)
+		return windows_some(k->windows, k->rollup, which, more, err);
+	return rollup_some(k->rollup, job == JOB_FIVE ? 300 : 3600, more, err);
+}
+
+/* Chunk after chunk, while the lease lasts. *more: it is not through. */
+static bool
+chunks(struct worker *w, enum job job, size_t which, bool *more,
+       struct pgc_err *err)
 {
 	struct keeper *k = w->keeper;
 
@@ -186,7 +199,7 @@ chunks(struct worker *w, int step_s, bool *more, struct pgc_err *err)
 			*more = false;
 			return true;
 		}
-		if (!rollup_some(k->rollup, step_s, more, err))
+		if (!do_job(k, job, which, more, err))
 			return false;
 	}
 	return true;
@@ -195,12 +208,19 @@ chunks(struct worker *w, int step_s, bool *more, struct pgc_err *err)
 static bool
 roll(struct worker *w, struct pgc_err *err)
 {
-	bool five = true, hours = true;
+	bool any, more;
 
 	if (!rollup_count(w->keeper->rollup, err) ||
-	    !chunks(w, 300, &five, err) || !chunks(w, 3600, &hours, err))
+	    !chunks(w, JOB_FIVE, 0, &any, err) ||
+	    !chunks(w, JOB_HOUR, 0, &more, err))
 		return false;
-	if (five || hours)
+	any |= more;
+	for (size_t i = 0; i < WINDOWS_N; i++) {
+		if (!chunks(w, JOB_WINDOW, i, &more, err))
+			return false;
+		any |= more;
+	}
+	if (any)
 		w->keeper->rollups_at = clock_mono();
 	return true;
 }
@@ -307,6 +327,7 @@ keeper_free(struct keeper *k)
 	pgc_close(k->rolls.db);
 	pgc_close(k->leaves.db);
 	rollup_free(k->rollup);
+	windows_free(k->windows);
 	(void)pthread_cond_destroy(&k->wake);
 	(void)pthread_mutex_destroy(&k->lock);
 	free(k);
@@ -347,7 +368,8 @@ keeper_start(const struct keeper_opts *o, int *err)
 	                            .lease = k->rolls.lease};
 	k->forget_at = mono_add_ns(clock_mono(), 10 * NS_PER_S);
 	k->rollup = rollup_new();
-	if (k->rollup)
+	k->windows = windows_new();
+	if (k->rollup && k->windows)
 		e = start_worker(&k->rolls, rolls_main);
 	if (e == 0)
 		e = start_worker(&k->leaves, leaves_main);

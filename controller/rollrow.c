@@ -247,7 +247,7 @@ bool
 roll_put(struct roll *s, struct wall ts, struct pgcopy *out,
          struct pgc_err *err)
 {
-	uint8_t wire[RESULT_HIST_MAX];
+	uint8_t wire[HIST_FIT_MIN];
 	size_t len = 0;
 
 	if (!pgcopy_row(out, err))
@@ -259,6 +259,8 @@ roll_put(struct roll *s, struct wall ts, struct pgcopy *out,
 	for (size_t i = 0; i < ROLL_N; i++)
 		put(&out->buf, column[i].type, s->v[i]);
 	if (s->hist.n > 0)
+		len = hist_encode_fit(&s->hist, wire, ROLL_HIST_MAX);
+	if (s->hist.n > 0 && len == 0)
 		len = hist_encode_fit(&s->hist, wire, sizeof(wire));
 	if (len > 0)
 		pgbuf_bytes(&out->buf, wire, len);

@@ -224,6 +224,11 @@ BEGIN
 END $$;
 CREATE TABLE twmesh.rollup_1h (LIKE twmesh.rollup_5min INCLUDING COMMENTS,
     PRIMARY KEY (src_id, dst_id, class_id, ts)) PARTITION BY RANGE (ts);
+-- Rows of a bucket lie together: for windows, hours, and what is redone.
+CREATE INDEX rollup_5min_brin ON twmesh.rollup_5min
+    USING brin (ts, src_id) WITH (pages_per_range = 32, autosummarize = on);
+CREATE INDEX rollup_1h_brin ON twmesh.rollup_1h
+    USING brin (ts, src_id) WITH (pages_per_range = 32, autosummarize = on);
 COMMENT ON TABLE twmesh.rollup_5min IS
     'History in buckets of 5 minutes: one row per session with results in it, recomputed whole from result when those change; a partition per UTC day, kept for 90 days by default.';
 COMMENT ON TABLE twmesh.rollup_1h IS
@@ -426,6 +431,486 @@ END $$;
 COMMENT ON FUNCTION twmesh_private.drop_leaf(text, integer, integer, integer) IS
     'Drops a partition that has outlived its use; false when it has not.';
 
+-- Windows of the matrix ---------------------------------------------------
+
+CREATE TABLE twmesh_private.path_window (
+    src_id          integer NOT NULL,
+    class_id        integer NOT NULL,
+    win             text NOT NULL CHECK (win IN ('5min', '1h', '24h')),
+    as_of           timestamptz NOT NULL,
+    input_rows      bigint NOT NULL,
+    input_revisions bigint NOT NULL,
+    generation      integer[] NOT NULL,
+    intervals       integer[] NOT NULL,
+    host_limited    integer[] NOT NULL,
+    sent            integer[] NOT NULL,
+    lost            integer[] NOT NULL,
+    lost_undet      integer[] NOT NULL,
+    lost_bwd        integer[] NOT NULL,
+    loss_runs       integer[] NOT NULL,
+    delay_ms        real[] NOT NULL,
+    jitter_ms       real[] NOT NULL,
+    rtt_ms          real[] NOT NULL,
+    rtt_p99_ms      real[] NOT NULL,
+    back_delay_ms   real[] NOT NULL,
+    back_jitter_ms  real[] NOT NULL,
+    clock_err_ms    real[] NOT NULL,
+    hops            smallint[] NOT NULL,
+    flags           smallint[] NOT NULL,
+    PRIMARY KEY (src_id, class_id, win)
+) WITH (autovacuum_vacuum_scale_factor = 0.02,
+        toast.autovacuum_vacuum_scale_factor = 0.02);
+DO $$
+DECLARE
+    d text[];
+BEGIN
+    FOREACH d SLICE 1 IN ARRAY ARRAY[
+        ['generation', 'slot_generation of the destination it speaks of; 0: no results in the window.'],
+        ['intervals', 'results in it.'],
+        ['host_limited', 'those of them marked host_limited or dst_host_limited.'],
+        ['sent', 'packets.'],
+        ['lost', 'packets lost src to dst, undetermined ones included: the upper bound.'],
+        ['lost_undet', 'those of them whose direction is not known.'],
+        ['lost_bwd', 'packets lost dst to src; lost_undet may come on top.'],
+        ['loss_runs', 'loss runs of three and more packets that began in it.'],
+        ['delay_ms', 'mean one-way delay src to dst, ms; contains the clock offset.'],
+        ['jitter_ms', 'mean |IPDV| src to dst, ms (RFC 3393).'],
+        ['rtt_ms', 'mean round trip, ms.'],
+        ['rtt_p99_ms', '99th percentile from merged histograms, ms; NULL below 50 samples too.'],
+        ['back_delay_ms', 'mean one-way delay dst to src, ms.'],
+        ['back_jitter_ms', 'mean |IPDV| dst to src, ms.'],
+        ['clock_err_ms', 'largest bound of the one-way error, ms; NULL also while a clock was not synchronised.'],
+        ['hops', 'routers src to dst, the last known.'],
+        ['flags', 'bits of all results, named by twmesh.result_flags().']]
+    LOOP
+        EXECUTE format('ALTER TABLE twmesh_private.path_window
+            ALTER COLUMN %I SET STORAGE EXTERNAL', d[1]);
+        EXECUTE format('COMMENT ON COLUMN twmesh_private.path_window.%I IS %L',
+            d[1], 'Per cell: ' || d[2] || ' NULL: not known.');
+    END LOOP;
+END $$;
+COMMENT ON TABLE twmesh_private.path_window IS
+    'The matrix over closed buckets: a row per source, class and window. Arrays are indexed by the destination''s slot, as in path_state.';
+COMMENT ON COLUMN twmesh_private.path_window.src_id IS 'Source.';
+COMMENT ON COLUMN twmesh_private.path_window.class_id IS 'Class (version).';
+COMMENT ON COLUMN twmesh_private.path_window.win IS
+    '5min: the last closed bucket of 5 minutes; 1h: the last twelve; 24h: the last 24 hours that are over.';
+COMMENT ON COLUMN twmesh_private.path_window.as_of IS
+    'Where the window ends.';
+COMMENT ON COLUMN twmesh_private.path_window.input_rows IS
+    'Results in the rollups it was made from (all classes of the source).';
+COMMENT ON COLUMN twmesh_private.path_window.input_revisions IS
+    'Corrections of them: when these counts differ from those of the buckets now, it is made again.';
+
+-- Reading history ---------------------------------------------------------
+
+CREATE FUNCTION twmesh.node_number(name text) RETURNS integer
+LANGUAGE plpgsql STABLE
+AS $$
+DECLARE
+    no integer := (SELECT n.node_id FROM twmesh.node n
+                    WHERE n.name::text = node_number.name
+                    ORDER BY n.removed_at DESC NULLS FIRST, n.node_id DESC
+                    LIMIT 1);
+BEGIN
+    IF no IS NULL THEN
+        RAISE EXCEPTION 'no node is named %', coalesce(quote_literal(name), 'NULL')
+            USING ERRCODE = 'no_data_found';
+    END IF;
+    RETURN no;
+END $$;
+COMMENT ON FUNCTION twmesh.node_number(text) IS
+    'Id of the node of that name, else of the last one that was removed. An error when there was none.';
+
+CREATE FUNCTION twmesh.class_numbers(name text) RETURNS integer[]
+LANGUAGE plpgsql STABLE
+AS $$
+DECLARE
+    no integer[] := ARRAY(SELECT k.class_id FROM twmesh.class k
+                           WHERE k.name::text = coalesce(class_numbers.name,
+                                     twmesh.default_class())
+                           ORDER BY 1);
+BEGIN
+    IF no = '{}' THEN
+        RAISE EXCEPTION 'no class is named %', coalesce(quote_literal(name), 'NULL')
+            USING ERRCODE = 'no_data_found';
+    END IF;
+    RETURN no;
+END $$;
+COMMENT ON FUNCTION twmesh.class_numbers(text) IS
+    'Ids of all versions of a class; of the default class for NULL. An error when there is none.';
+
+CREATE FUNCTION twmesh.history_since(level_s integer) RETURNS timestamptz
+LANGUAGE sql STABLE
+RETURN (SELECT min(to_date(rpad(substring(c.relname FROM '_([0-9]{6,8})$'),
+                   8, '01'), 'YYYYMMDD')::timestamp AT TIME ZONE 'UTC')
+          FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+         WHERE i.inhparent = CASE level_s
+                   WHEN 300 THEN 'twmesh.rollup_5min'::regclass
+                   WHEN 3600 THEN 'twmesh.rollup_1h'::regclass
+                   ELSE 'twmesh.result'::regclass END);
+COMMENT ON FUNCTION twmesh.history_since(integer) IS
+    'Since when there is history of that level: 0 results, 300 rollup_5min, 3600 rollup_1h. NULL: none.';
+
+-- What a path's history is read from, as the text of a query: at constant
+-- times, so that only the partitions in question are planned and locked.
+-- Older than the level reaches: the next coarser. Newer than it was rolled up:
+-- the next finer.
+CREATE FUNCTION twmesh.path_source(src_no integer, dst_no integer,
+    class_nos integer[], t_from timestamptz, t_to timestamptz,
+    level_s integer) RETURNS text
+LANGUAGE plpgsql STABLE
+AS $$
+DECLARE
+    cols constant text := 'ts, scheduled, sent, send_failed, received, lost,
+        lost_fwd, lost_bwd, lost_undet, late, duplicates, local_drops, span_ms,
+        rtt_min_ms, rtt_mean_ms, rtt_max_ms, rtt_p50_ms, rtt_p99_ms,
+        fwd_min_ms, fwd_mean_ms, fwd_max_ms, bwd_min_ms, bwd_mean_ms,
+        bwd_max_ms, fwd_ipdv_ms, bwd_ipdv_ms, fwd_jitter_rfc3550_ms,
+        bwd_jitter_rfc3550_ms, clock_err_ms, fwd_hops, bwd_hops, flags,
+        rtt_hist, ';
+    raw_cols constant text := cols || 'NULL::real AS rtt_p95_ms, 1 AS intervals,
+        (flags & 516 <> 0)::integer AS host_limited,
+        (SELECT sum(d.loss_runs_long)::integer FROM twmesh.result_detail d
+          WHERE d.src_id = r.src_id AND d.ts = r.ts AND d.dst_id = r.dst_id
+            AND d.class_id = r.class_id AND d.span_ms = r.span_ms)
+        AS loss_runs_long, 0 AS level_s';
+    rolled_cols constant text := cols || 'rtt_p95_ms, intervals, host_limited,
+        loss_runs_long, ';
+    part constant text := 'SELECT %s FROM twmesh.%I r WHERE src_id = %s
+        AND dst_id = %s AND class_id = ANY (%L::integer[])
+        AND ts >= %L::timestamptz AND ts < %L::timestamptz';
+    raw_from timestamptz := coalesce(twmesh.history_since(0), 'infinity');
+    five_from timestamptz := coalesce(twmesh.history_since(300), 'infinity');
+    -- Where each level begins and ends to be read.
+    hour_a timestamptz; hour_b timestamptz;
+    five_a timestamptz; five_b timestamptz;
+    raw_a timestamptz;
+    q text[] := '{}';
+BEGIN
+    -- Coarser where the level does not reach any more.
+    hour_a := date_bin('1 hour', t_from, 'epoch');
+    hour_b := CASE level_s WHEN 3600 THEN t_to
+                           WHEN 300 THEN least(five_from, t_to)
+                           ELSE least(five_from, raw_from, t_to) END;
+    five_b := CASE level_s WHEN 0 THEN least(raw_from, t_to) ELSE t_to END;
+    five_a := greatest(date_bin('5 minutes', t_from, 'epoch'),
+                       CASE level_s WHEN 3600 THEN NULL ELSE five_from END);
+    raw_a := CASE level_s WHEN 0 THEN greatest(t_from, raw_from) END;
+    IF hour_a < hour_b THEN
+        q := q || format(part, rolled_cols || '3600', 'rollup_1h', src_no,
+                         dst_no, class_nos, hour_a, hour_b);
+        IF level_s = 3600 THEN
+            EXECUTE format('SELECT max(ts) + interval ''1 hour'' FROM ('
+                || part || ') x', 'ts', 'rollup_1h', src_no, dst_no,
+                class_nos, hour_a, hour_b) INTO five_a;
+            five_a := coalesce(five_a, hour_a);
+        END IF;
+    END IF;
+    IF five_a < five_b THEN
+        q := q || format(part, rolled_cols || '300', 'rollup_5min', src_no,
+                         dst_no, class_nos, five_a, five_b);
+        IF level_s > 0 THEN
+            EXECUTE format('SELECT max(ts) + interval ''5 minutes'' FROM ('
+                || part || ') x', 'ts', 'rollup_5min', src_no, dst_no,
+                class_nos, five_a, five_b) INTO raw_a;
+            raw_a := coalesce(raw_a, five_a);
+        END IF;
+    ELSIF level_s > 0 THEN
+        raw_a := five_a;
+    END IF;
+    IF raw_a < t_to THEN
+        q := q || format(part, raw_cols, 'result', src_no, dst_no, class_nos,
+                         raw_a, t_to);
+    END IF;
+    RETURN array_to_string(q, ' UNION ALL ');
+END $$;
+COMMENT ON FUNCTION twmesh.path_source(integer, integer, integer[],
+    timestamptz, timestamptz, integer) IS
+    'The query that path_series() and path_histogram() read: results and rollups of a path, no time twice.';
+
+CREATE FUNCTION twmesh.history_level(step interval) RETURNS integer
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE WHEN extract(epoch FROM step) >= 3600 THEN 3600
+            WHEN extract(epoch FROM step) >= 300 THEN 300 ELSE 0 END;
+COMMENT ON FUNCTION twmesh.history_level(interval) IS
+    'The level that serves a step: 3600 from 1 hour, 300 from 5 minutes, else 0 (results).';
+
+-- Histograms. They are few per query: SQL is fast enough.
+-- As few statements per bucket as possible: they are what it costs.
+CREATE FUNCTION twmesh.hist_cells(hist bytea,
+    OUT base_ns bigint, OUT bucket integer, OUT packets bigint)
+RETURNS SETOF record
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+AS $$
+DECLARE
+    size constant integer := coalesce(octet_length(hist), 0);
+    at integer := 1;
+    next integer := 0;
+    a bigint;
+    b bigint;
+    octet integer;
+    shift integer;
+BEGIN
+    IF size < 2 OR get_byte(hist, 0) <> 1 THEN
+        RETURN;
+    END IF;
+    a := 0;
+    shift := 0;
+    LOOP
+        octet := get_byte(hist, at);
+        at := at + 1;
+        a := a | ((octet & 127)::bigint << shift);
+        EXIT WHEN octet < 128 OR at >= size;
+        shift := shift + 7;
+    END LOOP;
+    base_ns := ((a >> 1) & 9223372036854775807) # -(a & 1);
+    WHILE at + 1 < size LOOP
+        a := get_byte(hist, at);
+        b := get_byte(hist, at + 1);
+        IF a < 128 AND b < 128 THEN
+            at := at + 2;
+        ELSE
+            shift := 0;
+            a := 0;
+            LOOP
+                octet := get_byte(hist, at);
+                at := at + 1;
+                a := a | ((octet & 127)::bigint << shift);
+                EXIT WHEN octet < 128 OR at >= size;
+                shift := shift + 7;
+            END LOOP;
+            shift := 0;
+            b := 0;
+            WHILE at < size LOOP
+                octet := get_byte(hist, at);
+                at := at + 1;
+                b := b | ((octet & 127)::bigint << shift);
+                EXIT WHEN octet < 128;
+                shift := shift + 7;
+            END LOOP;
+        END IF;
+        EXIT WHEN a > 1888; -- malformed
+        bucket := next + a;
+        packets := b;
+        RETURN NEXT;
+        next := bucket + 1;
+    END LOOP;
+END $$;
+COMMENT ON FUNCTION twmesh.hist_cells(bytea) IS
+    'The buckets in use of a histogram, by number. None for NULL or another version.';
+
+CREATE FUNCTION twmesh.hist_buckets(hist bytea)
+RETURNS TABLE (low_ns bigint, high_ns bigint, packets bigint)
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT CASE WHEN c.bucket < 64 THEN c.base_ns + c.bucket
+                ELSE c.base_ns + ((32 + (c.bucket & 31))::bigint
+                                  << ((c.bucket >> 5) - 1)) END,
+           CASE WHEN c.bucket < 64 THEN c.base_ns + c.bucket + 1
+                ELSE c.base_ns + ((33 + (c.bucket & 31))::bigint
+                                  << ((c.bucket >> 5) - 1)) END,
+           c.packets
+      FROM twmesh.hist_cells(hist) c;
+END;
+COMMENT ON FUNCTION twmesh.hist_buckets(bytea) IS
+    'The buckets in use of a histogram (rtt_hist and the like): from low_ns to below high_ns, and the packets in it. None for NULL or another version.';
+
+CREATE FUNCTION twmesh.hist_percentile_ms(hists bytea[], p double precision)
+RETURNS double precision
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN (SELECT min(y.v) FILTER (WHERE y.upto >= ceil(y.n * p / 100)) / 1e6
+          FROM (SELECT x.v, sum(x.packets) OVER (ORDER BY x.v) AS upto,
+                       sum(x.packets) OVER () AS n
+                  FROM (SELECT b.low_ns + (b.high_ns - b.low_ns - 1) / 2 AS v,
+                               b.packets
+                          FROM unnest(hists) h, twmesh.hist_buckets(h) b) x) y);
+COMMENT ON FUNCTION twmesh.hist_percentile_ms(bytea[], double precision) IS
+    'Nearest-rank percentile, p in (0, 100], of all packets of some histograms, ms. Within 1.6 % of its distance from the minimum of its histogram. NULL: no packets.';
+
+CREATE FUNCTION twmesh.series_expression(metric text) RETURNS text
+LANGUAGE plpgsql IMMUTABLE
+AS $$
+DECLARE
+    p text := substring(metric FROM '^rtt_p([0-9]{2,4})_ms$');
+    percent numeric;
+    plain text := CASE metric
+        WHEN 'rtt_ms' THEN 'rtt_mean_ms' WHEN 'delay_ms' THEN 'fwd_mean_ms'
+        WHEN 'delay_min_ms' THEN 'fwd_min_ms'
+        WHEN 'delay_max_ms' THEN 'fwd_max_ms'
+        WHEN 'back_delay_ms' THEN 'bwd_mean_ms'
+        WHEN 'jitter_ms' THEN 'fwd_ipdv_ms'
+        WHEN 'back_jitter_ms' THEN 'bwd_ipdv_ms'
+        WHEN 'hops' THEN 'fwd_hops' WHEN 'loss_runs' THEN 'loss_runs_long'
+        ELSE metric END;
+BEGIN
+    IF p IS NOT NULL THEN
+        -- p50, p99, p999: 50, 99, 99.9
+        percent := p::numeric / 10 ^ (length(p) - 2);
+        RETURN CASE WHEN p IN ('50', '95', '99') THEN format(
+                'CASE WHEN count(*) = 1 AND min(%I) IS NOT NULL THEN min(%1$I)
+                 WHEN sum(received) >= %s THEN twmesh.hist_percentile_ms(
+                 array_agg(rtt_hist), %s) END', plain,
+                CASE p WHEN '99' THEN 50 WHEN '95' THEN 20 ELSE 1 END, percent)
+            ELSE format('CASE WHEN sum(received) * (100 - %s) >= 50 THEN
+                 twmesh.hist_percentile_ms(array_agg(rtt_hist), %1$s) END',
+                percent) END;
+    END IF;
+    RETURN CASE
+        WHEN plain IN ('scheduled', 'sent', 'send_failed', 'received', 'lost',
+            'lost_fwd', 'lost_bwd', 'lost_undet', 'late', 'duplicates',
+            'local_drops', 'intervals', 'host_limited', 'loss_runs_long')
+            THEN format('sum(%I)', plain)
+        WHEN plain IN ('rtt_min_ms', 'fwd_min_ms', 'bwd_min_ms')
+            THEN format('min(%I)', plain)
+        WHEN plain IN ('rtt_max_ms', 'fwd_max_ms', 'bwd_max_ms',
+            'fwd_jitter_rfc3550_ms', 'bwd_jitter_rfc3550_ms', 'fwd_hops',
+            'bwd_hops', 'clock_err_ms') THEN format('max(%I)', plain)
+        WHEN plain IN ('rtt_mean_ms', 'fwd_mean_ms', 'bwd_mean_ms',
+            'fwd_ipdv_ms', 'bwd_ipdv_ms')
+            THEN format('sum(%I::float8 * received) / nullif(sum(received)
+                         FILTER (WHERE %1$I IS NOT NULL), 0)', plain)
+        WHEN plain = 'loss_pct' THEN 'CASE WHEN sum(lost_undet) = 0 THEN
+            100.0 * sum(lost_fwd) / nullif(sum(sent), 0) END'
+        WHEN plain = 'loss_min_pct'
+            THEN '100.0 * sum(lost_fwd) / nullif(sum(sent), 0)'
+        WHEN plain = 'loss_max_pct'
+            THEN '100.0 * sum(lost_fwd + lost_undet) / nullif(sum(sent), 0)'
+        WHEN plain = 'loss_round_pct'
+            THEN '100.0 * sum(lost) / nullif(sum(sent), 0)' END;
+END $$;
+COMMENT ON FUNCTION twmesh.series_expression(text) IS
+    'How path_series() makes a metric of several rows; NULL for an unknown one.';
+
+CREATE FUNCTION twmesh.check_series(metric text, t_from timestamptz,
+    t_to timestamptz, step interval) RETURNS void
+LANGUAGE plpgsql STABLE
+AS $$
+BEGIN
+    IF twmesh.series_expression(metric) IS NULL THEN
+        RAISE EXCEPTION 'no metric is named %: see the comment of twmesh.path_series',
+            coalesce(quote_literal(metric), 'NULL')
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF t_from IS NULL OR t_to IS NULL OR NOT isfinite(t_from)
+       OR NOT isfinite(t_to) OR t_from >= t_to THEN
+        RAISE EXCEPTION 'expected t_from before t_to, found % and %',
+            coalesce(t_from::text, 'NULL'), coalesce(t_to::text, 'NULL')
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF extract(epoch FROM step) NOT BETWEEN 1 AND 366 * 86400 THEN
+        RAISE EXCEPTION 'expected a step of 1 s to 1 year, found %', step
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+END $$;
+COMMENT ON FUNCTION twmesh.check_series(text, timestamptz, timestamptz, interval) IS
+    'An error, in one line, about what cannot be asked.';
+
+CREATE FUNCTION twmesh.series_step(t_from timestamptz, t_to timestamptz)
+RETURNS interval
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE WHEN t_to - t_from <= interval '3 hours' THEN interval '10 s'
+            WHEN t_to - t_from <= interval '12 hours' THEN interval '1 minute'
+            WHEN t_to - t_from <= interval '4 days' THEN interval '5 minutes'
+            ELSE interval '1 hour' END;
+COMMENT ON FUNCTION twmesh.series_step(timestamptz, timestamptz) IS
+    'A step that gives some hundred points.';
+
+CREATE FUNCTION twmesh.path_series(src text, dst text, class text, metric text,
+    t_from timestamptz, t_to timestamptz, step interval DEFAULT NULL)
+RETURNS TABLE (ts timestamptz, value double precision)
+LANGUAGE plpgsql STABLE
+AS $$
+DECLARE
+    width interval := make_interval(secs => extract(epoch FROM
+        coalesce(step, twmesh.series_step(t_from, t_to)))::double precision);
+    source text;
+BEGIN
+    PERFORM twmesh.check_series(metric, t_from, t_to, width);
+    source := twmesh.path_source(twmesh.node_number(src),
+        twmesh.node_number(dst), twmesh.class_numbers(class), t_from, t_to,
+        twmesh.history_level(width));
+    IF source = '' THEN
+        RETURN;
+    END IF;
+    RETURN QUERY EXECUTE format('SELECT date_bin(%L, ts, ''epoch''),
+        (%s)::double precision FROM (%s) s GROUP BY 1 ORDER BY 1', width,
+        twmesh.series_expression(metric), source);
+END $$;
+COMMENT ON FUNCTION twmesh.path_series(text, text, text, text, timestamptz,
+    timestamptz, interval) IS
+    'History of one metric of the path src to dst, for graphs: a row per step (aligned to 1970; NULL: a fitting one) that has results; none for a step without. value NULL: cannot be known. Reads results for a step below 5 minutes, rollup_5min below 1 hour, else rollup_1h, and what exists where that does not reach; give a multiple of these. class NULL: the default class. Metrics: loss_pct, loss_min_pct, loss_max_pct (src to dst; loss_pct is NULL while the direction of some losses is not known), loss_round_pct, rtt_ms, rtt_min_ms, rtt_max_ms, rtt_p50_ms, rtt_p95_ms, rtt_p99_ms, rtt_p999_ms (any rtt_pNN_ms), delay_ms, delay_min_ms, delay_max_ms, back_delay_ms, jitter_ms, back_jitter_ms, hops, clock_err_ms, loss_runs, intervals, host_limited, and the counts and numbers of twmesh.result by their names (sent, lost_undet, bwd_max_ms, ...).';
+
+CREATE FUNCTION twmesh.path_percentile(src text, dst text, class text,
+    p double precision, t_from timestamptz, t_to timestamptz)
+RETURNS double precision
+LANGUAGE plpgsql STABLE
+AS $$
+DECLARE
+    source text;
+    found double precision;
+BEGIN
+    PERFORM twmesh.check_series('rtt_ms', t_from, t_to, '1 s');
+    IF p IS NULL OR p <= 0 OR p > 100 THEN
+        RAISE EXCEPTION 'expected a percentile above 0, up to 100, found %',
+            coalesce(p::text, 'NULL')
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    source := twmesh.path_source(twmesh.node_number(src),
+        twmesh.node_number(dst), twmesh.class_numbers(class), t_from, t_to,
+        CASE WHEN t_to - t_from <= interval '2 hours' THEN 0
+             WHEN t_to - t_from <= interval '2 days' THEN 300 ELSE 3600 END);
+    IF source <> '' THEN
+        EXECUTE format('SELECT twmesh.hist_percentile_ms(array_agg(rtt_hist),
+            %L) FROM (%s) s', p, source) INTO found;
+    END IF;
+    RETURN found;
+END $$;
+COMMENT ON FUNCTION twmesh.path_percentile(text, text, text, double precision,
+    timestamptz, timestamptz) IS
+    'Percentile, p in (0, 100], of the round trips of a path over any time, ms, from merged histograms. Above 2 hours the time is taken in whole 5 minutes, above 2 days in whole hours. NULL: no packets.';
+
+CREATE FUNCTION twmesh.path_histogram(src text, dst text, class text,
+    t_from timestamptz, t_to timestamptz, step interval DEFAULT NULL,
+    bins integer DEFAULT 40)
+RETURNS TABLE (ts timestamptz, low_ms double precision,
+    high_ms double precision, packets bigint)
+LANGUAGE plpgsql STABLE
+AS $$
+DECLARE
+    width interval := make_interval(secs => extract(epoch FROM
+        coalesce(step, twmesh.series_step(t_from, t_to)))::double precision);
+    n integer := least(greatest(coalesce(bins, 40), 2), 1000);
+    source text;
+BEGIN
+    PERFORM twmesh.check_series('rtt_ms', t_from, t_to, width);
+    source := twmesh.path_source(twmesh.node_number(src),
+        twmesh.node_number(dst), twmesh.class_numbers(class), t_from, t_to,
+        twmesh.history_level(width));
+    IF source = '' THEN
+        RETURN;
+    END IF;
+    RETURN QUERY EXECUTE format(
+        'WITH b AS MATERIALIZED (SELECT date_bin(%L, s.ts, ''epoch'') AS ts,
+                (b.low_ns + (b.high_ns - b.low_ns - 1) / 2) / 1e6 AS v,
+                b.packets
+           FROM (%s) s, twmesh.hist_buckets(s.rtt_hist) b),
+        -- The scale ends at the 99th percentile: the last bin has the rest.
+        o AS (SELECT y.lo, greatest((y.hi - y.lo) / (%s - 1), 1e-6) AS w FROM (
+              SELECT min(v) AS lo, min(v) FILTER (WHERE upto >= 0.99 * n) AS hi
+                FROM (SELECT v, sum(packets) OVER (ORDER BY v) AS upto,
+                             sum(packets) OVER () AS n FROM b) x) y)
+        SELECT b.ts, (o.lo + k.k * o.w)::double precision,
+               CASE WHEN k.k < %3$s - 1 THEN (o.lo + (k.k + 1) * o.w)::double precision END,
+               sum(b.packets)::bigint
+          FROM b CROSS JOIN o CROSS JOIN LATERAL (
+               SELECT least(floor((b.v - o.lo) / o.w), %3$s - 1) AS k) k
+         GROUP BY b.ts, k.k, o.lo, o.w ORDER BY b.ts, k.k', width, source, n);
+END $$;
+COMMENT ON FUNCTION twmesh.path_histogram(text, text, text, timestamptz,
+    timestamptz, interval, integer) IS
+    'Round trips of a path for a heatmap: packets per step and bin of equal width, from low_ms to below high_ms; the last bin (high_ms NULL) has what lies above the 99th percentile of the whole time. Bins without packets have no row.';
+
 -- Rights, as in 0004 ------------------------------------------------------
 
 REVOKE ALL ON FUNCTION twmesh_private.lease_take(text, uuid, interval),
@@ -443,12 +928,14 @@ BEGIN
         GRANT SELECT ON ALL TABLES IN SCHEMA twmesh, twmesh_private
             TO twmesh_writer;
         GRANT INSERT ON twmesh.rollup_5min, twmesh.rollup_1h,
-            twmesh_private.stored, twmesh_private.bucket TO twmesh_writer;
+            twmesh_private.stored, twmesh_private.bucket,
+            twmesh_private.path_window TO twmesh_writer;
         GRANT UPDATE ON twmesh_private.lease, twmesh_private.bucket
             TO twmesh_writer;
         GRANT DELETE ON twmesh.rollup_5min, twmesh.rollup_1h,
             twmesh_private.stored, twmesh_private.bucket,
-            twmesh_private.ledger TO twmesh_writer;
+            twmesh_private.path_window, twmesh_private.ledger
+            TO twmesh_writer;
         GRANT EXECUTE ON FUNCTION
             twmesh_private.lease_take(text, uuid, interval),
             twmesh_private.add_rollup_partition(integer, date),

@@ -7,7 +7,7 @@
 #include "tests/unit/writerbox.h"
 
 #include "controller/keeper_jobs.h"
-#include "controller/rollup.h"
+#include "controller/windows.h"
 #include "lib/stats/hist.h"
 #include "lib/stats/percentile.h"
 
@@ -211,6 +211,24 @@ send_results(struct source *s, int round)
 }
 
 static void
+late_results(struct source *s)
+{
+	const struct result *p[ROWS];
+	struct result r[ROWS];
+	const int64_t now = clock_wall().ns / INTERVAL_NS * INTERVAL_NS;
+	const struct batch_input in = {.result = p, .result_n = ROWS};
+
+	for (int i = 0; i < ROWS; i++) {
+		/* Odd intervals: nothing else is there. */
+		random_result(&r[i], s->dst,
+		              (struct wall){now - 10 * NS_PER_S - INTERVAL_NS -
+		                            i * 600 * NS_PER_S});
+		p[i] = &r[i];
+	}
+	send_batch(s, &in, ROWS);
+}
+
+static void
 send_revision(struct source *s)
 {
 	const struct result *r = &s->last;
@@ -303,6 +321,48 @@ check_truth(void)
 	                 3);
 }
 
+/* ---- windows ---- */
+
+/* Cells that differ from what raw rows of the window's time give. */
+static const char wrong_cells[] =
+    "SELECT count(*) FROM twmesh_private.path_window w CROSS JOIN twmesh.node "
+    "d CROSS JOIN LATERAL (SELECT sum(r.sent) AS sent, sum(r.lost_fwd + "
+    "r.lost_undet) AS lost, sum(r.lost_undet) AS undet, sum(r.lost_bwd) AS "
+    "bwd, count(*) AS n, sum(r.rtt_mean_ms * r.received) / "
+    "nullif(sum(r.received) FILTER (WHERE r.rtt_mean_ms IS NOT NULL), 0) AS "
+    "rtt, twmesh.hist_percentile_ms(array_agg(r.rtt_hist), 99) AS p99 FROM "
+    "twmesh.result r WHERE r.src_id = w.src_id AND r.dst_id = d.node_id AND "
+    "r.ts < w.as_of AND r.ts >= w.as_of - CASE w.win WHEN '5min' THEN interval "
+    "'5 minutes' WHEN '1h' THEN interval '1 hour' ELSE interval '24 hours' "
+    "END) x WHERE (w.sent[d.slot], w.lost[d.slot], w.lost_undet[d.slot], "
+    "w.lost_bwd[d.slot], w.generation[d.slot], coalesce(w.intervals[d.slot], "
+    "0)) IS DISTINCT FROM (x.sent, x.lost, x.undet, x.bwd, CASE WHEN x.n > 0 "
+    "THEN d.slot_generation ELSE 0 END, x.n) OR coalesce(abs(w.rtt_ms[d.slot] "
+    "- x.rtt) > 1e-3, w.rtt_ms[d.slot] IS DISTINCT FROM x.rtt) OR "
+    "(w.rtt_p99_ms[d.slot] IS NOT NULL AND abs(w.rtt_p99_ms[d.slot] - x.p99) "
+    "> 0.5)";
+
+static void
+make_windows(struct side *s, struct windows *w)
+{
+	struct pgc_err e;
+	bool more;
+
+	s->r->grace_ns = 0;
+	for (size_t i = 0; i < WINDOWS_N; i++) {
+		more = true;
+		for (int k = 0; more && k < 100; k++)
+			ck_assert_msg(windows_some(w, s->r, i, &more, &e), "%s",
+			              e.text);
+		ck_assert(!more);
+	}
+	s->r->grace_ns = -86400 * NS_PER_S;
+	ck_assert_int_eq(sql_number("SELECT count(*) FROM "
+	                            "twmesh_private.path_window"),
+	                 6);
+	ck_assert_int_eq(sql_number(wrong_cells), 0);
+}
+
 static void
 drain_acks(struct box *b, size_t n)
 {
@@ -322,6 +382,7 @@ START_TEST(rollups_are_the_truth_whatever_comes_between)
 	pthread_t thread[2];
 	atomic_bool over = false;
 	const uint64_t seed = random_u64();
+	struct windows *windows;
 
 	printf("seed %llu\n", (unsigned long long)seed);
 	rng_seed(&rng, seed);
@@ -361,8 +422,22 @@ START_TEST(rollups_are_the_truth_whatever_comes_between)
 	sql_do("UPDATE twmesh_private.lease SET expires_at = '-infinity'");
 	side_close(&side[1]);
 	roll_all(&side[0]);
-	side_close(&side[0]);
 	check_truth();
+	windows = windows_new();
+	ck_assert_ptr_nonnull(windows);
+	make_windows(&side[0], windows);
+	ck_assert_int_gt(
+	    sql_number("SELECT count(*) FROM twmesh_private.path_window w, "
+	               "unnest(w.sent) s WHERE s > 0"),
+	    3);
+	/* What comes late into a window makes it again. */
+	late_results(&src[0]);
+	drain_acks(&box, 1);
+	roll_all(&side[0]);
+	make_windows(&side[0], windows);
+	windows_free(windows);
+	check_truth();
+	side_close(&side[0]);
 	box_close(&second);
 }
 END_TEST

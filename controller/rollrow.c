@@ -24,7 +24,8 @@ enum rule {
 };
 
 /* In the order of enum roll_col. `raw`: the expression over rows of results;
- * NULL: the column's own name. */
+ * NULL: the column's own name. What is in their details comes in rows of its
+ * own: a join would cost more, and count twice what is there twice. */
 static const struct column {
 	const char *name, *raw;
 	enum type type;
@@ -43,9 +44,9 @@ static const struct column {
     {"late", NULL, I4, SUM},
     {"duplicates", NULL, I4, SUM},
     {"local_drops", NULL, I4, SUM},
-    {"loss_runs_1", "d.loss_runs_1", I4, SUM},
-    {"loss_runs_2", "d.loss_runs_2", I4, SUM},
-    {"loss_runs_long", "d.loss_runs_long", I4, SUM},
+    {"loss_runs_1", "NULL::integer", I4, SUM},
+    {"loss_runs_2", "NULL::integer", I4, SUM},
+    {"loss_runs_long", "NULL::integer", I4, SUM},
     {"span_ms", NULL, F4, SUM},
     {"rtt_min_ms", NULL, F4, MIN},
     {"rtt_mean_ms", NULL, F4, MEAN},
@@ -99,6 +100,28 @@ roll_select_sql(bool raw, char out[ROLL_SQL_MAX])
 	}
 	if (n < ROLL_SQL_MAX)
 		(void)snprintf(out + n, ROLL_SQL_MAX - n, ", r.rtt_hist");
+}
+
+/* The same columns of rows of details: only what those have. */
+void
+roll_detail_sql(char out[ROLL_SQL_MAX])
+{
+	static const char *const null[] = {[I4] = "NULL::integer",
+	                                   [I2] = "NULL::smallint",
+	                                   [F4] = "NULL::real"};
+	size_t n = (size_t)snprintf(out, ROLL_SQL_MAX,
+	                            "d.src_id, d.dst_id, d.class_id");
+
+	for (size_t i = 0; i < ROLL_N && n < ROLL_SQL_MAX; i++) {
+		if (i == ROLL_RUNS_1 || i == ROLL_RUNS_2 || i == ROLL_RUNS_LONG)
+			n += (size_t)snprintf(out + n, ROLL_SQL_MAX - n,
+			                      ", d.%s", column[i].name);
+		else
+			n += (size_t)snprintf(out + n, ROLL_SQL_MAX - n, ", %s",
+			                      null[column[i].type]);
+	}
+	if (n < ROLL_SQL_MAX)
+		(void)snprintf(out + n, ROLL_SQL_MAX - n, ", NULL::bytea");
 }
 
 void
@@ -198,11 +221,16 @@ void
 roll_add(struct roll *s, const struct pgcopyout *row)
 {
 	const double received = value_of(row, ROLL_RECEIVED);
+	const bool detail = isnan(value_of(row, ROLL_INTERVALS));
 	size_t len;
 	const uint8_t *hist = pgcopyout_bytes(row, 3 + ROLL_N, &len);
 
-	for (size_t i = 0; i < ROLL_N; i++)
-		merge(s, i, value_of(row, i), received);
+	for (size_t i = 0; i < ROLL_N; i++) {
+		if (!detail || column[i].rule == SUM)
+			merge(s, i, value_of(row, i), received);
+	}
+	if (detail)
+		return;
 	/* One that cannot be read is none: the rest of the row counts. */
 	if (hist)
 		(void)!hist_merge_wire(&s->hist, hist, len);

@@ -71,10 +71,11 @@ struct roll {
 	struct hist hist;
 };
 
-/* "src_id, dst_id, class_id, …, rtt_hist": what roll_read() reads, of raw rows
- * (tables r and d) or of rollups (r). */
+/* "src_id, dst_id, class_id, …, rtt_hist": what roll_add() reads, of results
+ * or rollups (table r), and of details (table d). */
 #define ROLL_SQL_MAX 2048
 void roll_select_sql(bool raw, char out[ROLL_SQL_MAX]);
+void roll_detail_sql(char out[ROLL_SQL_MAX]);
 /* "ts, src_id, …, rtt_hist": what roll_put() writes. */
 void roll_columns_sql(char out[ROLL_SQL_MAX]);
 

@@ -3,7 +3,7 @@
 
 #include "controller/keeper_jobs.h"
 #include "controller/roster_priv.h"
-#include "lib/base/log.h"
+#include "lib/base/clock_read.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -127,35 +127,48 @@ find_chunk(struct rollup *r, int step_s, struct chunk *c, struct pgc_err *err)
 
 /* ---- a bucket ---- */
 
+/* Room for a chunk's query. */
+#define OUT_SQL_MAX (2 * ROLL_SQL_MAX + 2 * SOURCES_MAX * 12 + 1000)
+
+/* " FROM … WHERE" the chunk's sources and time, of table alias `t`. */
+static size_t
+from_sql(const char *table, const char *day, const char *t, int step_s,
+         const struct chunk *c, char *sql, size_t size)
+{
+	return (size_t)snprintf(
+	    sql, size,
+	    " FROM twmesh.%s%s %s WHERE %s.src_id IN (%s) AND %s.ts >= "
+	    "to_timestamp(%" PRId64 ") AND %s.ts < to_timestamp(%" PRId64 ")",
+	    table, day, t, t, c->sources, t, c->at_s, t, c->at_s + step_s);
+}
+
+/* The leaf itself, not its parent: one that is gone is an error. */
 static void
-out_sql(int step_s, const struct chunk *c, char *sql, size_t size)
+out_sql(int step_s, const struct chunk *c, char sql[OUT_SQL_MAX])
 {
 	char cols[ROLL_SQL_MAX];
 	size_t n;
 
 	roll_select_sql(step_s == FIVE, cols);
-	n = (size_t)snprintf(sql, size, "COPY (SELECT %s FROM ", cols);
-	if (step_s == FIVE)
-		/* The leaf itself: one that is gone is an error. */
-		n += (size_t)snprintf(
-		    sql + n, size - n,
-		    "twmesh.result_%s r LEFT JOIN twmesh.result_detail_%s d ON "
-		    "d.src_id = r.src_id AND d.ts = r.ts AND d.dst_id = "
-		    "r.dst_id AND d.class_id = r.class_id AND d.span_ms = "
-		    "r.span_ms AND d.src_id IN (%s) AND d.ts >= "
-		    "to_timestamp(%" PRId64 ") AND d.ts < to_timestamp(%" PRId64
-		    ")",
-		    c->day, c->day, c->sources, c->at_s, c->at_s + step_s);
-	else
-		n +=
-		    (size_t)snprintf(sql + n, size - n, "twmesh.rollup_5min r");
-	(void)snprintf(
-	    sql + n, size - n,
-	    " WHERE r.src_id IN (%s) AND r.ts >= to_timestamp(%" PRId64
-	    ") AND r.ts < to_timestamp(%" PRId64
-	    ") ORDER BY r.src_id, r.dst_id, r.class_id, r.ts) TO "
-	    "STDOUT (FORMAT binary)",
-	    c->sources, c->at_s, c->at_s + step_s);
+	n = (size_t)snprintf(sql, OUT_SQL_MAX, "COPY (SELECT %s, r.ts AS at",
+	                     cols);
+	n += from_sql(step_s == FIVE ? "result_" : "rollup_5min",
+	              step_s == FIVE ? c->day : "", "r", step_s, c, sql + n,
+	              OUT_SQL_MAX - n);
+	if (step_s == FIVE) {
+		roll_detail_sql(cols);
+		n += (size_t)snprintf(sql + n, OUT_SQL_MAX - n,
+		                      " UNION ALL SELECT %s, d.ts", cols);
+		n += from_sql("result_detail_", c->day, "d", step_s, c, sql + n,
+		              OUT_SQL_MAX - n);
+		n += (size_t)snprintf(sql + n, OUT_SQL_MAX - n,
+		                      " AND (d.loss_runs_1 > 0 OR "
+		                      "d.loss_runs_2 > 0 OR d.loss_runs_long "
+		                      "> 0)");
+	}
+	(void)snprintf(sql + n, OUT_SQL_MAX - n,
+	               " ORDER BY src_id, dst_id, class_id, at) TO STDOUT "
+	               "(FORMAT binary)");
 }
 
 /* Rows in order of sessions; each session becomes a row of `out`. */
@@ -170,7 +183,7 @@ merge_all(struct rollup *r, const struct chunk *c, struct pgc_err *err)
 			return false;
 		if (open && (!more || !roll_is_of(&r->sum, &r->in))) {
 			roll_finish(&r->sum);
-			if (!roll_put(&r->sum, ts, &r->out, err))
+			if (r->sum.open && !roll_put(&r->sum, ts, &r->out, err))
 				return false;
 			open = false;
 		}
@@ -264,14 +277,14 @@ static bool
 roll_up(struct rollup *r, int step_s, const struct chunk *c,
         struct pgc_err *err)
 {
-	char sql[ROLL_SQL_MAX + 2 * sizeof(c->sources) + 1000];
+	char sql[OUT_SQL_MAX];
 	bool ours;
 
 	/* The leaf is held before the snapshot is taken. */
 	if (!pgc_exec(r->db, BEGIN_SNAPSHOT, err) ||
 	    !lock_leaf(r, step_s, c, err))
 		return false;
-	out_sql(step_s, c, sql, sizeof(sql));
+	out_sql(step_s, c, sql);
 	if (!pgcopy_begin(&r->out, NULL, NULL, ROLL_COLUMNS, err) ||
 	    !pgcopyout_begin(&r->in, r->db, sql, err) || !merge_all(r, c, err))
 		return false;
@@ -291,11 +304,13 @@ give_up(struct rollup *r, const struct chunk *c, struct pgc_err *err)
 {
 	char at[24];
 	const char *p[] = {dec_of(c->at_s, at)};
+	uint64_t held;
 	bool ours, ok;
 
-	log_warn("keeper: results of %s that came late are not rolled up: "
-	         "their partition is gone",
-	         c->day);
+	if (log_limit_ok(&r->log_gone, clock_mono(), &held))
+		log_warn("keeper: results of %s that came late are not rolled "
+		         "up: their partition is gone (%" PRIu64 " more)",
+		         c->day, held);
 	if (!keeper_begin(r->lease, r->db, "BEGIN", &ours, err))
 		return false;
 	if (!ours)

@@ -18,6 +18,7 @@
 
 #include "controller/lease.h"
 #include "controller/rollrow.h"
+#include "lib/base/log.h"
 #include "lib/pg/pgcopy.h"
 #include "lib/pg/pgcopyout.h"
 
@@ -27,6 +28,7 @@ struct rollup {
 	/* A bucket is over so long after its end, and what classes take to
 	 * report (loss timeout, spread). */
 	int64_t grace_ns;
+	struct log_limit log_gone;
 	struct roll sum; /* the session under way */
 	struct pgcopyout in;
 	struct pgcopy out;

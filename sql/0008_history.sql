@@ -581,7 +581,8 @@ DECLARE
         AND dst_id = %s AND class_id = ANY (%L::integer[])
         AND ts >= %L::timestamptz AND ts < %L::timestamptz';
     raw_from timestamptz := coalesce(twmesh.history_since(0), 'infinity');
-    five_from timestamptz := coalesce(twmesh.history_since(300), 'infinity');
+    -- Where nothing is rolled up, results take the place of the rollups.
+    five_from timestamptz := least(twmesh.history_since(300), raw_from);
     -- Where each level begins and ends to be read.
     hour_a timestamptz; hour_b timestamptz;
     five_a timestamptz; five_b timestamptz;
@@ -591,8 +592,7 @@ BEGIN
     -- Coarser where the level does not reach any more.
     hour_a := date_bin('1 hour', t_from, 'epoch');
     hour_b := CASE level_s WHEN 3600 THEN t_to
-                           WHEN 300 THEN least(five_from, t_to)
-                           ELSE least(five_from, raw_from, t_to) END;
+                           ELSE least(five_from, t_to) END;
     five_b := CASE level_s WHEN 0 THEN least(raw_from, t_to) ELSE t_to END;
     five_a := greatest(date_bin('5 minutes', t_from, 'epoch'),
                        CASE level_s WHEN 3600 THEN NULL ELSE five_from END);
@@ -809,7 +809,8 @@ COMMENT ON FUNCTION twmesh.check_series(text, timestamptz, timestamptz, interval
 CREATE FUNCTION twmesh.series_step(t_from timestamptz, t_to timestamptz)
 RETURNS interval
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN CASE WHEN t_to - t_from <= interval '3 hours' THEN interval '10 s'
+RETURN CASE WHEN NOT (isfinite(t_from) AND isfinite(t_to)) THEN NULL
+            WHEN t_to - t_from <= interval '3 hours' THEN interval '10 s'
             WHEN t_to - t_from <= interval '12 hours' THEN interval '1 minute'
             WHEN t_to - t_from <= interval '4 days' THEN interval '5 minutes'
             ELSE interval '1 hour' END;

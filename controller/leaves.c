@@ -109,7 +109,8 @@ leaves_turn(struct pgc *db, bool *ours, struct pgc_err *err)
 /* What is due; the first word of `what` says it. Names come from the catalog
  * and match a pattern: they need no quotes. */
 struct due {
-	char what[8]; /* "" nothing, finish, drop, detach, call, junk, index */
+	/* "" nothing, finish, drop, detach, call, junk, index, spare */
+	char what[8];
 	char leaf[64], parent[64];
 };
 
@@ -144,6 +145,12 @@ find_due(struct pgc *db, const struct keep *keep, struct due *d,
 	        "to_regclass('twmesh.' || l.name || '_path') WHERE l.ours AND "
 	        "l.parent = 'result' AND NOT l.pending AND x.indisvalid IS "
 	        "NOT TRUE AND t_to + " CLOSED_AFTER " <= clock_timestamp() "
+	        "UNION ALL SELECT 'spare', l.name, l.parent, 5 FROM l WHERE "
+	        "l.ours AND l.parent = 'result' AND NOT l.pending AND EXISTS "
+	        "(SELECT FROM pg_index x WHERE x.indexrelid = "
+	        "to_regclass('twmesh.' || l.name || '_path') AND "
+	        "x.indisvalid) AND to_regclass('twmesh.' || l.name || "
+	        "'_src') IS NOT NULL "
 	        "ORDER BY 4, 2 LIMIT 1",
 	        3, p, &rows, err))
 		return false;
@@ -239,6 +246,11 @@ leaves_tidy(struct lease *l, struct pgc *db, const struct keep *keep,
 		return SAY(db, IN_THE_WAY_MS, err, "ALTER TABLE twmesh.",
 		           d.parent, " DETACH PARTITION twmesh.", d.leaf,
 		           " FINALIZE");
+	/* What served the open day; (src_id, dst_id, ts) does that better. */
+	if (strcmp(d.what, "spare") == 0)
+		return SAY(db, "0", err,
+		           "DROP INDEX CONCURRENTLY IF EXISTS twmesh.", d.leaf,
+		           "_src");
 	if (strcmp(d.what, "junk") == 0)
 		return SAY(db, "0", err,
 		           "DROP INDEX CONCURRENTLY IF EXISTS twmesh.", d.leaf,

@@ -257,6 +257,10 @@ closed_partitions_get_an_index_and_a_broken_one_is_built_again(void)
 	ck_assert_int_eq(sql_number("SELECT count(*) FROM pg_index WHERE NOT "
 	                            "indisvalid"),
 	                 0);
+	/* Open days have one of (src_id, ts), closed ones that alone. */
+	ck_assert_int_eq(sql_number("SELECT count(*) FROM pg_class WHERE "
+	                            "relname ~ '^result_[0-9]{8}_src$'"),
+	                 3);
 	free(text);
 	pgc_close(blocker);
 	pgc_close(db);

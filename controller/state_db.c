@@ -58,6 +58,7 @@ enum col {
 	COL_FWD_MIN,
 	COL_BWD_MIN,
 	COL_LOST,   /* from here WIDTH_LOST */
+	COL_LOSS,   /* made of lost and sent, for readers */
 	COL_BEHIND, /* from here WIDTH_BEHIND */
 	COL_SENT,   /* from here WIDTH_COUNTS */
 	COL_LOST_UNDET,
@@ -100,6 +101,7 @@ static const struct {
     [COL_FWD_MIN] = {"fwd_min_ms", PG_OID_FLOAT4},
     [COL_BWD_MIN] = {"bwd_min_ms", PG_OID_FLOAT4},
     [COL_LOST] = {"lost", PG_OID_INT4},
+    [COL_LOSS] = {"loss_max_pct", PG_OID_FLOAT4},
     [COL_BEHIND] = {"behind_us", PG_OID_INT8},
     [COL_SENT] = {"sent", PG_OID_INT4},
     [COL_LOST_UNDET] = {"lost_undet", PG_OID_INT4},
@@ -509,6 +511,12 @@ put_f4(struct pgbuf *b, float v)
 		pgbuf_f4(b, v);
 }
 
+static float
+loss_pct(const struct cell *c)
+{
+	return c->sent > 0 ? (float)(100.0 * c->lost / c->sent) : NAN;
+}
+
 #define PUT_ALL(put)                                \
 	for (int32_t i = 0; i < r->slots; i++) {    \
 		const struct cell *c = &r->cell[i]; \
@@ -553,6 +561,8 @@ put_column(struct pgbuf *b, const struct state_row *r, enum col col)
 		PUT_ALL(pgbuf_i4(b, c->sent));
 	case COL_LOST:
 		PUT_ALL(pgbuf_i4(b, c->lost));
+	case COL_LOSS:
+		PUT_ALL(put_f4(b, loss_pct(c)));
 	case COL_EPOCH:
 		PUT_ALL(pgbuf_i4(b, c->epoch));
 	case COL_DELAY:

@@ -396,26 +396,6 @@ START_TEST(a_lost_connection_loses_nothing)
 }
 END_TEST
 
-static struct tell *
-administer(struct box *b, struct ask *a)
-{
-	box_put(b, a);
-	for (int ms = 0; ms < PATIENCE_MS; ms += 10) {
-		struct letter *l;
-
-		while ((l = mailbox_take(b->web)) != NULL) {
-			struct tell *t = (struct tell *)(void *)l;
-
-			if (t->kind == TELL_ADMIN)
-				return t;
-			tell_free(t);
-		}
-		(void)poll(NULL, 0, 10);
-	}
-	ck_abort_msg("no answer");
-	return NULL;
-}
-
 static int
 approve(struct box *b, const char *fp, const char *name, bool replace)
 {
@@ -434,20 +414,6 @@ approve(struct box *b, const char *fp, const char *name, bool replace)
 	status = t->u.admin.status;
 	if (status != 200)
 		ck_assert_str_ne(t->u.admin.reason, "");
-	tell_free(t);
-	return status;
-}
-
-static int
-remove_by_name(struct box *b, const char *name)
-{
-	struct ask *a = ask_new(ASK_REMOVE);
-	struct tell *t;
-	int status;
-
-	(void)snprintf(a->u.remove.name, sizeof(a->u.remove.name), "%s", name);
-	t = administer(b, a);
-	status = t->u.admin.status;
 	tell_free(t);
 	return status;
 }

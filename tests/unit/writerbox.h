@@ -305,6 +305,42 @@ store(struct box *b, struct ask *a, char reason[REASON_MAX])
 	return s;
 }
 
+/* The answer to what web asks; the caller frees. */
+static inline struct tell *
+administer(struct box *b, struct ask *a)
+{
+	box_put(b, a);
+	for (int ms = 0; ms < PATIENCE_MS; ms += 10) {
+		struct letter *l;
+
+		while ((l = mailbox_take(b->web)) != NULL) {
+			struct tell *t = (struct tell *)(void *)l;
+
+			if (t->kind == TELL_ADMIN)
+				return t;
+			tell_free(t);
+		}
+		(void)poll(NULL, 0, 10);
+	}
+	ck_abort_msg("no answer");
+	return NULL;
+}
+
+/* The HTTP status. */
+static inline int
+remove_by_name(struct box *b, const char *name)
+{
+	struct ask *a = ask_new(ASK_REMOVE);
+	struct tell *t;
+	int status;
+
+	(void)snprintf(a->u.remove.name, sizeof(a->u.remove.name), "%s", name);
+	t = administer(b, a);
+	status = t->u.admin.status;
+	tell_free(t);
+	return status;
+}
+
 static inline uint32_t
 class_id(void)
 {

@@ -4,19 +4,25 @@
  * from its results in order (docs/MEASUREMENT.md). Pure: no clock, no
  * database.
  *
- * An interval is bad when at least 3 packets and 10 % of those sent are lost
- * in this direction by its upper bound (lost_fwd + lost_undet), so that a
- * blackout whose direction nobody can tell is not green; or when as many could
- * not be sent at all. Where an interval holds too few packets for 3 losses
- * (long gaps, sending held back from an address that does not answer), such
- * thin intervals are gathered until there are 3.
+ * Every interval has a level: good, warn or crit. By loss it is crit when at
+ * least 3 packets and the class's share of those sent (10 % unless its limits
+ * say otherwise) are lost in this direction by its upper bound (lost_fwd +
+ * lost_undet), so that a blackout whose direction nobody can tell is not green;
+ * or when as many could not be sent at all. Where an interval holds too few
+ * packets for 3 losses (long gaps, sending held back from an address that does
+ * not answer), such thin intervals are gathered until there are 3. Limits of
+ * the class on loss (from 1 packet), round trip, jitter and one-way delay make
+ * it warn or crit too; a one-way delay only while both clocks are disciplined.
  *
- *              first good                    two bad in a row
- *   unjudged ──────────────▶ ok ───────────────────────────────▶ crit
- *       │                     ◀─────────────────────────────────  ▲
- *       │                            two good in a row            │
- *       └───────────────────────────────────────────────────────-─┘
- *                             two bad in a row
+ * A cell's state follows the last n intervals, n being the class's hysteresis
+ * (2 unless it says otherwise): it gets worse when all n are at least so bad,
+ * and better when none of n is so bad any more.
+ *
+ *              first good                  n at least warn
+ *   unjudged ──────────────▶ ok ───────────────────────────────▶ warn
+ *       │                     ◀─────────────────────────────────  │ ▲
+ *       │                              n good             n crit  ▼ │ n not
+ * crit └──────────────────────────────────────────────────────▶ crit n crit
  *
  * An interval that looks bad says nothing when a host is at fault: the source's
  * (host_limited), or the destination's (dst_host_limited, or the reflector's
@@ -36,15 +42,36 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define STATE_BAD_LOST 3      /* packets: fewer are no evidence */
-#define STATE_BAD_PER_SENT 10 /* one in ten: 10 % */
-#define STATE_STREAK 2        /* intervals in a row that turn a cell */
+#define STATE_BAD_LOST 3   /* packets: fewer are no evidence */
+#define STATE_BAD_PCT 10.0 /* of those sent, unless the class says so */
+#define STATE_HYSTERESIS 2 /* intervals in a row that turn a cell */
+#define STATE_HYSTERESIS_MAX 100
 #define STATE_WHY_MAX 160
 
 /* Beside the bits of METRIC_FLAGS: the result came late, from a spool. */
 #define CELL_BACKFILLED (1U << 14)
 
-enum cell_state { CELL_UNJUDGED, CELL_OK, CELL_CRIT };
+/* As stored in path_state.state; not in the order of badness. */
+enum cell_state { CELL_UNJUDGED, CELL_OK, CELL_CRIT, CELL_WARN };
+
+/* What a class calls too much (twmesh.class_threshold). */
+enum limit_metric { LIMIT_LOSS, LIMIT_RTT, LIMIT_JITTER, LIMIT_DELAY, LIMIT_N };
+enum limit_over {
+	LIMIT_NONE,
+	LIMIT_VALUE,
+	LIMIT_FLOOR_PLUS,
+	LIMIT_FLOOR_TIMES
+};
+struct limit {
+	enum limit_over over;
+	double value; /* per cent, milliseconds, or a factor */
+};
+struct limits {
+	struct limit warn[LIMIT_N], crit[LIMIT_N];
+	int hysteresis; /* 1..STATE_HYSTERESIS_MAX */
+};
+/* Of a class without thresholds: crit from 10 % of loss, 2 in a row. */
+extern const struct limits limits_default;
 
 /* Numbers are as stored: milliseconds, per cent; NAN is NULL. */
 struct cell {
@@ -52,7 +79,8 @@ struct cell {
 	struct wall measured;  /* end of the newest interval */
 	struct wall since;     /* start of the first interval of the state */
 	enum cell_state state; /* since is valid unless CELL_UNJUDGED */
-	int16_t streak;        /* > 0 good, < 0 bad intervals in a row */
+	int16_t streak;        /* > 0 not crit, < 0 crit intervals in a row */
+	int16_t warn_streak;   /* > 0 good, < 0 warn or crit */
 	uint16_t flags;        /* METRIC_FLAGS | CELL_BACKFILLED */
 	int16_t hops;          /* -1: NULL */
 	int32_t thin_lost, thin_sent;
@@ -66,10 +94,14 @@ struct cell {
 	float delay_ms, jitter_ms, rtt_ms, rtt_p99_ms, clock_err_ms;
 	float back_delay_ms, back_jitter_ms;
 	float fwd_min_ms, bwd_min_ms; /* for the clock audit */
-	char *why;                    /* owned; NULL: nothing to say */
+	/* The path's usual values (median over 7 days), for limits over them;
+	 * NAN: not known, such a limit says nothing. LIMIT_LOSS is not used. */
+	float floor_ms[LIMIT_N];
+	char *why; /* owned; NULL: nothing to say */
 };
 
 struct cell_input {
+	const struct limits *limits; /* borrowed; NULL: limits_default */
 	struct wall start;
 	int64_t interval_ns;
 	uint64_t epoch;

@@ -67,6 +67,7 @@ enum col {
 	COL_SINCE,
 	COL_STATE,
 	COL_STREAK,
+	COL_WARN_STREAK,
 	COL_FLAGS,
 	COL_HOPS,
 	COL_THIN_LOST,
@@ -110,6 +111,7 @@ static const struct {
     [COL_SINCE] = {"state_since", PG_OID_TIMESTAMPTZ},
     [COL_STATE] = {"state", PG_OID_INT2},
     [COL_STREAK] = {"streak", PG_OID_INT2},
+    [COL_WARN_STREAK] = {"warn_streak", PG_OID_INT2},
     [COL_FLAGS] = {"flags", PG_OID_INT2},
     [COL_HOPS] = {"hops", PG_OID_INT2},
     [COL_THIN_LOST] = {"thin_lost", PG_OID_INT4},
@@ -260,10 +262,14 @@ read_cell_ints(struct cell *c, struct pgarray a[COL_N])
 	case CELL_CRIT:
 		c->state = CELL_CRIT;
 		break;
+	case CELL_WARN:
+		c->state = CELL_WARN;
+		break;
 	default:
 		c->state = CELL_UNJUDGED;
 	}
 	c->streak = (int16_t)pgarray_next_i64(&a[COL_STREAK], 0);
+	c->warn_streak = (int16_t)pgarray_next_i64(&a[COL_WARN_STREAK], 0);
 	c->flags = (uint16_t)pgarray_next_i64(&a[COL_FLAGS], 0);
 	c->hops = (int16_t)pgarray_next_i64(&a[COL_HOPS], -1);
 	c->thin_lost = (int32_t)pgarray_next_i64(&a[COL_THIN_LOST], 0);
@@ -400,10 +406,10 @@ static enum width
 width_of(const struct cell *a, const struct cell *b)
 {
 	if (a->since.ns != b->since.ns || a->state != b->state ||
-	    a->streak != b->streak || a->flags != b->flags ||
-	    a->hops != b->hops || a->thin_lost != b->thin_lost ||
-	    a->thin_sent != b->thin_sent || a->epoch != b->epoch || a->why ||
-	    b->why)
+	    a->streak != b->streak || a->warn_streak != b->warn_streak ||
+	    a->flags != b->flags || a->hops != b->hops ||
+	    a->thin_lost != b->thin_lost || a->thin_sent != b->thin_sent ||
+	    a->epoch != b->epoch || a->why || b->why)
 		return WIDTH_ALL;
 	if (a->sent != b->sent || a->lost_undet != b->lost_undet ||
 	    a->lost_bwd != b->lost_bwd)
@@ -549,6 +555,8 @@ put_column(struct pgbuf *b, const struct state_row *r, enum col col)
 		PUT_ALL(pgbuf_i2(b, (int16_t)c->state));
 	case COL_STREAK:
 		PUT_ALL(pgbuf_i2(b, c->streak));
+	case COL_WARN_STREAK:
+		PUT_ALL(pgbuf_i2(b, c->warn_streak));
 	case COL_FLAGS:
 		PUT_ALL(pgbuf_i2(b, (int16_t)c->flags));
 	case COL_HOPS:

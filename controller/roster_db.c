@@ -425,8 +425,8 @@ load_classes(struct pgc *db, struct known *k, struct tell *t,
 	               "SELECT class_id, name, version, family, dscp, "
 	               "size_octets, gap_ns, schedule, flows, interval_ms, "
 	               "loss_timeout_ms, ship_spread_ms, retired_at IS NOT "
-	               "NULL, detail, codec, jitter_buffer_ms, mesh_mask FROM "
-	               "twmesh.class ORDER BY class_id",
+	               "NULL, detail, codec, jitter_buffer_ms, mesh_mask, "
+	               "hysteresis FROM twmesh.class ORDER BY class_id",
 	               0, NULL, &rows, err))
 		return false;
 	n = pgc_rows_n(rows);
@@ -453,9 +453,55 @@ load_classes(struct pgc *db, struct known *k, struct tell *t,
 		k->class_[c->class_id] = (struct known_class){
 		    true, retired,
 		    c->loss_timeout_ns + c->ship_spread_ns + LATENESS_NS,
-		    c->interval_ns};
+		    c->interval_ns, limits_default};
+		k->class_[c->class_id].limits.hysteresis =
+		    (int)pgc_value_i64(rows, i, 17, STATE_HYSTERESIS);
 		if (!retired && r->class_n < MSG_CLASSES_MAX)
 			r->class_n++;
+	}
+	pgc_rows_free(rows);
+	return true;
+}
+
+static int
+word_index(const char *word, const char *const *words, int n)
+{
+	for (int i = 0; i < n; i++) {
+		if (word && strcmp(word, words[i]) == 0)
+			return i;
+	}
+	return -1;
+}
+
+/* What the mesh file calls too much (twmesh.class_threshold). */
+static bool
+load_limits(struct pgc *db, struct known *k, struct pgc_err *err)
+{
+	static const char *const metrics[LIMIT_N] = {"loss_pct", "rtt_ms",
+	                                             "jitter_ms", "delay_ms"};
+	static const char *const overs[] = {"", "value", "floor plus",
+	                                    "floor times"};
+	struct pgc_rows *rows;
+
+	if (!pgc_query(db,
+	               "SELECT class_id, metric, level, over, value FROM "
+	               "twmesh.class_threshold",
+	               0, NULL, &rows, err))
+		return false;
+	for (int i = 0; i < pgc_rows_n(rows); i++) {
+		const int64_t id = pgc_value_i64(rows, i, 0, 0);
+		const int m =
+		    word_index(pgc_value(rows, i, 1), metrics, LIMIT_N);
+		const int over = word_index(pgc_value(rows, i, 3), overs, 4);
+		struct limits *l;
+
+		if (id < 1 || id >= (int64_t)k->class_size || m < 0 || over < 1)
+			continue;
+		l = &k->class_[id].limits;
+		*(strcmp(pgc_value(rows, i, 2), "warn") == 0 ? &l->warn[m]
+		                                             : &l->crit[m]) =
+		    (struct limit){(enum limit_over)over,
+		                   strtod(pgc_value(rows, i, 4), NULL)};
 	}
 	pgc_rows_free(rows);
 	return true;
@@ -511,7 +557,7 @@ roster_db_load(struct pgc *db, struct known *known, struct tell **tell,
 	              err) &&
 	     read_marks(db, &k, err) && roster_mesh_file(db, &mesh_file, err) &&
 	     load_nodes(db, &k, t, err) && load_classes(db, &k, t, err) &&
-	     load_tokens(db, t, err);
+	     load_limits(db, &k, err) && load_tokens(db, t, err);
 	if (!roster_end(db, ok, err)) {
 		known_clear(&k);
 		tell_free(t);

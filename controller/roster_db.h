@@ -11,6 +11,7 @@
 #define TWMESH_CONTROLLER_ROSTER_DB_H
 
 #include "controller/letters.h"
+#include "controller/state.h"
 #include "lib/pg/pgc.h"
 
 /* What the writer must know about every node id that was ever issued. */
@@ -24,6 +25,7 @@ struct known_class {
 	bool retired;
 	int64_t lateness_ns; /* a result later than this was back-filled */
 	int64_t interval_ns;
+	struct limits limits;
 };
 
 struct known {

@@ -1,49 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include "controller/state_db.h"
-
-#include "lib/pg/pgbuf.h"
+#include "controller/state_db_priv.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define SLOT_MAX 4096
-#define NEVER_US INT64_MIN /* behind_us of a cell without results */
-#define BUCKETS 4096       /* power of two; chains stay short at 1,000 nodes */
-
-/*
- * How much of a row an UPDATE rewrites. Most intervals change no state, many
- * no count; what is not named keeps its octets on disk (TOAST), which halves
- * the cost of the usual change.
- */
-enum width {
-	WIDTH_DELAYS,
-	WIDTH_LOST,
-	WIDTH_BEHIND,
-	WIDTH_COUNTS,
-	WIDTH_ALL,
-	WIDTH_N
-};
-
-struct state_row {
-	struct state_row *next; /* in its bucket */
-	uint32_t src_id, class_id;
-	int64_t revision;
-	struct cell *cell; /* owned; [slot - 1] */
-	int64_t *behind;   /* owned; behind_us as the database has it */
-	int32_t slots;
-	bool changed;
-	enum width width; /* of the change; valid while changed */
-};
-
-struct state_db {
-	struct pgc *db; /* borrowed */
-	struct state_row *bucket[BUCKETS];
-	struct state_row **changed; /* owned array of borrowed rows */
-	size_t changed_n, changed_size;
-	struct pgbuf buf; /* scratch for parameters */
-};
 
 /* The array columns, in the order of parameters and of results; the narrower
  * widths first. */
@@ -147,7 +108,7 @@ forget_all(struct state_db *s)
 			row_free(r);
 		}
 	}
-	s->changed_n = 0;
+	s->changed_n = s->change_n = 0;
 }
 
 void
@@ -157,6 +118,7 @@ state_db_free(struct state_db *s)
 		return;
 	forget_all(s);
 	free(s->changed);
+	free(s->change);
 	pgbuf_clear(&s->buf);
 	free(s);
 }
@@ -202,6 +164,8 @@ state_db_attach(struct state_db *s, struct pgc *db, struct pgc_err *err)
 		if (!prepare_write(db, (enum width)i, err))
 			return false;
 	}
+	if (!state_change_attach(db, err) || !state_floor_attach(db, err))
+		return false;
 	return pgc_prepare(db, "state_make",
 	                   "INSERT INTO twmesh_private.path_state "
 	                   "(src_id, class_id) VALUES ($1::integer, "
@@ -369,6 +333,12 @@ row_load(struct state_db *s, struct state_row *r, struct pgc_err *err)
 }
 
 struct state_row *
+state_db_find(struct state_db *s, uint32_t src_id, uint32_t class_id)
+{
+	return *place_of(s, src_id, class_id);
+}
+
+struct state_row *
 state_db_row(struct state_db *s, uint32_t src_id, uint32_t class_id,
              struct pgc_err *err)
 {
@@ -389,6 +359,7 @@ state_db_row(struct state_db *s, uint32_t src_id, uint32_t class_id,
 		return NULL;
 	}
 	*place = r;
+	s->floors_wanted = true;
 	return r;
 }
 
@@ -420,8 +391,8 @@ width_of(const struct cell *a, const struct cell *b)
 }
 
 bool
-state_row_apply(struct state_row *r, int32_t slot, int32_t generation,
-                const struct cell_input *in)
+state_row_apply(struct state_db *s, struct state_row *r, int32_t slot,
+                int32_t generation, const struct cell_input *in)
 {
 	struct cell before, *c;
 
@@ -442,6 +413,7 @@ state_row_apply(struct state_row *r, int32_t slot, int32_t generation,
 		return true;
 	before.why = c->why || before.why ? &no_words : NULL;
 	widen(r, width_of(&before, c));
+	state_note_change(s, r, slot, before.state);
 	return true;
 }
 
@@ -479,11 +451,16 @@ state_row_run(struct state_db *s, struct state_row *r, int32_t slot,
               int32_t generation, const struct cell_run *run)
 {
 	struct cell *c = cell_of(r, slot, generation);
+	enum cell_state from;
 
-	if (!c || !cell_apply_run(c, run))
+	if (!c)
+		return;
+	from = c->state;
+	if (!cell_apply_run(c, run))
 		return;
 	state_row_changed(s, r);
 	widen(r, WIDTH_ALL);
+	state_note_change(s, r, slot, from);
 }
 
 void
@@ -722,6 +699,8 @@ state_db_write(struct state_db *s, struct pgc_err *err)
 	qsort(s->changed, s->changed_n, sizeof(struct state_row *), by_key);
 	res = write_rows(s, affected, err);
 	free(affected);
+	if (res == STATE_DB_OK && !state_change_write(s, err))
+		res = STATE_DB_FAILED;
 	return res;
 }
 
@@ -732,7 +711,7 @@ state_db_commit(struct state_db *s)
 		s->changed[i]->changed = false;
 		s->changed[i]->revision++;
 	}
-	s->changed_n = 0;
+	s->changed_n = s->change_n = 0;
 }
 
 void
@@ -745,5 +724,6 @@ state_db_forget_changes(struct state_db *s)
 		*p = r->next;
 		row_free(r);
 	}
-	s->changed_n = 0;
+	s->changed_n = s->change_n = 0;
+	s->change_lost = false;
 }

@@ -31,8 +31,8 @@ struct state_row *state_db_row(struct state_db *s, uint32_t src_id,
 void state_row_changed(struct state_db *s, struct state_row *r);
 /* Takes a result into account in the cell of a slot (1..4096), which is
  * emptied when its generation is another. False: out of memory. */
-bool state_row_apply(struct state_row *r, int32_t slot, int32_t generation,
-                     const struct cell_input *in)
+bool state_row_apply(struct state_db *s, struct state_row *r, int32_t slot,
+                     int32_t generation, const struct cell_input *in)
     __attribute__((warn_unused_result));
 
 /* The same for a closed loss run and for a revision, in a cell of that
@@ -43,8 +43,14 @@ void state_row_revise(struct state_db *s, struct state_row *r, int32_t slot,
                       int32_t generation, struct wall end, int64_t lost_fwd,
                       int64_t lost_bwd, int64_t lost_undet);
 
+/* Reads the usual values of paths (twmesh_private.path_floor) that came since
+ * the last call into the cells, for limits over them. Between transactions. */
+bool state_db_read_floors(struct state_db *s, struct pgc_err *err)
+    __attribute__((warn_unused_result));
+
 enum state_db_result { STATE_DB_OK, STATE_DB_CONFLICT, STATE_DB_FAILED };
-/* Writes all changed rows, sorted (against deadlock). CONFLICT: another writer
+/* Writes all changed rows, sorted (against deadlock), and the states that cells
+ * left and took (twmesh_private.cell_change). CONFLICT: another writer
  * was faster; roll back and do the transaction again. */
 enum state_db_result state_db_write(struct state_db *s, struct pgc_err *err);
 void state_db_commit(struct state_db *s);

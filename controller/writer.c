@@ -22,6 +22,7 @@
 #define POLL_EVERY_NS (5 * NS_PER_S)
 #define PARTITION_EVERY_NS (600 * NS_PER_S)
 #define SWEEP_EVERY_NS (10 * NS_PER_S)
+#define NOTE_EVERY_NS (2 * NS_PER_S)
 #define HOLD_MAX 8192
 #define POST_TRIES 20
 #define POST_WAIT_NS (5 * NS_PER_MS)
@@ -353,6 +354,21 @@ audit_clocks(struct writer *w, struct pgc_err *err)
 	return true;
 }
 
+static bool
+wants_floors(const struct known *k)
+{
+	for (size_t i = 0; i < k->class_size; i++) {
+		const struct limits *l = &k->class_[i].limits;
+
+		for (int m = 0; k->class_[i].exists && m < LIMIT_N; m++) {
+			if (l->warn[m].over > LIMIT_VALUE ||
+			    l->crit[m].over > LIMIT_VALUE)
+				return true;
+		}
+	}
+	return false;
+}
+
 /* What is done now and then; a lock that is not to be had is no trouble. */
 static bool
 keep_house(struct writer *w)
@@ -364,6 +380,12 @@ keep_house(struct writer *w)
 	if (mono_diff_ns(w->sweep_at, now) <= 0) {
 		w->sweep_at = mono_add_ns(now, SWEEP_EVERY_NS);
 		ok = runs_sweep(w, &err);
+	}
+	if (ok && mono_diff_ns(w->note_at, now) <= 0) {
+		w->note_at = mono_add_ns(now, NOTE_EVERY_NS);
+		ok = node_changes_note(w, &err) &&
+		     (!wants_floors(&w->known) ||
+		      state_db_read_floors(w->state, &err));
 	}
 	if (ok && w->opts.reference_n > 0 &&
 	    mono_diff_ns(w->audit_at, now) <= 0)

@@ -288,6 +288,13 @@ partitions_make(struct writer *w, struct pgc_err *err)
 }
 
 bool
+node_changes_note(struct writer *w, struct pgc_err *err)
+{
+	return pgc_exec(w->db, "SELECT twmesh_private.note_node_changes()",
+	                err);
+}
+
+bool
 runs_sweep(struct writer *w, struct pgc_err *err)
 {
 	return pgc_exec(w->db, "SELECT twmesh_private.sweep_runs()", err);

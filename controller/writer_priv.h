@@ -76,7 +76,7 @@ struct writer {
 	struct known known;     /* owned */
 	bool roster_dirty;      /* to be read again and told */
 	int64_t mesh_file_told; /* epoch of the file that the log named */
-	struct mono poll_at, live_at, partition_at, sweep_at, audit_at;
+	struct mono poll_at, live_at, partition_at, sweep_at, note_at, audit_at;
 	struct wall oldest, newest; /* starts of partitions */
 	struct leaf leaf[LEAVES_MAX];
 	size_t leaf_n;
@@ -131,6 +131,8 @@ bool partitions_look(struct writer *w, struct pgc_err *err);
 
 /* Open loss runs that nobody will close any more are ended. */
 bool runs_sweep(struct writer *w, struct pgc_err *err);
+/* Changes of nodes' states since the last call are written down. */
+bool node_changes_note(struct writer *w, struct pgc_err *err);
 
 /* writer_news.c: details and flows of a transaction's results, once they are
  * copied; its loss runs and revisions. */

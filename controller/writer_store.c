@@ -147,6 +147,7 @@ apply_slice(struct writer *w, const struct wbatch *b, const struct slice *s,
 	row = state_db_row(w->state, a->node_id, s->class_id, err);
 	if (!row)
 		return false;
+	in.limits = &class_->limits;
 	in.backfilled = wall_diff_ns(a->received, end) >
 	                class_->lateness_ns + s->interval_ns;
 	state_row_changed(w->state, row);
@@ -162,7 +163,8 @@ apply_slice(struct writer *w, const struct wbatch *b, const struct slice *s,
 		                               wall_add_ns(s->start, -offset),
 		                               wall_add_ns(end, -offset));
 		gather(&in, s, i);
-		if (!state_row_apply(row, dst->slot, dst->generation, &in)) {
+		if (!state_row_apply(w->state, row, dst->slot, dst->generation,
+		                     &in)) {
 			(void)snprintf(err->text, sizeof(err->text), "%s",
 			               "out of memory");
 			return false;

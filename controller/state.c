@@ -31,7 +31,7 @@ struct finding {
 	int64_t sent, failed, lost; /* packets that it speaks of */
 	bool gathered;              /* over several intervals */
 	enum limit_metric metric;   /* over which limit; LIMIT_LOSS: packets */
-	float value, bound;         /* the metric's, ms */
+	float value, warn, crit;    /* the metric and its bounds, ms */
 };
 
 void
@@ -180,7 +180,8 @@ look_at_delays(const struct cell *c, const struct cell_input *in,
 		f->level = level;
 		f->metric = (enum limit_metric)m;
 		f->value = v;
-		f->bound = level == CRIT ? crit : warn;
+		f->warn = warn;
+		f->crit = crit;
 	}
 }
 
@@ -237,19 +238,24 @@ describe_loss(const struct cell *c, const struct finding *f, bool again,
 		               f->lost, f->sent);
 }
 
+/* Over which limit: that of the state it is a reason for. */
 static void
 describe_delay(const struct cell *c, const struct limits *l,
-               const struct finding *f, char *out, size_t size)
+               const struct finding *f, enum level level, char *out,
+               size_t size)
 {
 	static const char *const name[LIMIT_N] = {
 	    [LIMIT_RTT] = "RTT",
 	    [LIMIT_JITTER] = "jitter",
 	    [LIMIT_DELAY] = "one-way delay",
 	};
+	const bool crit =
+	    level == CRIT || l->warn[f->metric].over == LIMIT_NONE;
 	const struct limit *limit =
-	    f->level == CRIT ? &l->crit[f->metric] : &l->warn[f->metric];
-	int n = snprintf(out, size, "%s %.1f ms, limit %.1f ms",
-	                 name[f->metric], (double)f->value, (double)f->bound);
+	    crit ? &l->crit[f->metric] : &l->warn[f->metric];
+	int n =
+	    snprintf(out, size, "%s %.1f ms, limit %.1f ms", name[f->metric],
+	             (double)f->value, (double)(crit ? f->crit : f->warn));
 
 	if (n > 0 && (size_t)n < size && limit->over != LIMIT_VALUE)
 		(void)snprintf(
@@ -309,12 +315,13 @@ apply_level(struct cell *c, const struct cell_input *in, const struct limits *l,
 
 	if (f->level >= WARN && f->metric == LIMIT_LOSS)
 		describe_loss(c, f, again, why, sizeof(why));
-	else if (f->level >= WARN)
-		describe_delay(c, l, f, why, sizeof(why));
 	count_streak(&c->streak, f->level == CRIT, n);
 	count_streak(&c->warn_streak, f->level >= WARN, n);
 	c->thin_lost = c->thin_sent = 0;
 	state = state_after(c, n);
+	if (f->level >= WARN && f->metric != LIMIT_LOSS)
+		describe_delay(c, l, f, state == CELL_CRIT ? CRIT : WARN, why,
+		               sizeof(why));
 	if (!why[0] && state == CELL_WARN)
 		(void)snprintf(why, sizeof(why),
 		               "not critical any more, but not yet good in %d "

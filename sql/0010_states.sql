@@ -198,6 +198,62 @@ COMMENT ON COLUMN twmesh_private.path_floor.delay_ms IS
 COMMENT ON COLUMN twmesh_private.path_floor.jitter_ms IS
     'The same of the mean |IPDV| src to dst, ms.';
 
+-- Of as many sources and classes as have limits over the floor and waited for
+-- an hour. A median of hourly means: an hour of outage moves it little.
+CREATE FUNCTION twmesh_private.refresh_floors(most integer) RETURNS integer
+LANGUAGE sql
+BEGIN ATOMIC
+    WITH due AS (
+        SELECT p.src_id, p.class_id
+          FROM twmesh_private.path_state p
+          JOIN twmesh.node n ON n.node_id = p.src_id AND n.removed_at IS NULL
+          LEFT JOIN twmesh_private.path_floor f
+               ON f.src_id = p.src_id AND f.class_id = p.class_id
+         WHERE EXISTS (SELECT FROM twmesh.class_threshold t
+                        WHERE t.class_id = p.class_id AND t.over <> 'value')
+           AND (f.computed_at IS NULL
+                OR f.computed_at < statement_timestamp() - interval '1 hour')
+         ORDER BY f.computed_at NULLS FIRST, p.src_id, p.class_id
+         LIMIT most
+    ), slots AS (
+        SELECT g.slot, n.node_id, coalesce(n.slot_generation, 0) AS generation
+          FROM generate_series(1, (SELECT max(slot) FROM twmesh.node
+                                    WHERE removed_at IS NULL)) AS g (slot)
+          LEFT JOIN twmesh.node n ON n.slot = g.slot AND n.removed_at IS NULL
+    ), usual AS (
+        SELECT due.src_id, due.class_id, r.dst_id,
+               percentile_disc(0.5) WITHIN GROUP (ORDER BY r.rtt_mean_ms) AS rtt,
+               percentile_disc(0.5) WITHIN GROUP (ORDER BY r.fwd_mean_ms) AS delay,
+               percentile_disc(0.5) WITHIN GROUP (ORDER BY r.fwd_ipdv_ms) AS jitter
+          FROM due
+          JOIN twmesh.rollup_1h r ON r.src_id = due.src_id
+               AND r.class_id = due.class_id
+               AND r.ts >= statement_timestamp() - interval '7 days'
+         GROUP BY due.src_id, due.class_id, r.dst_id
+    ), written AS (
+        INSERT INTO twmesh_private.path_floor (src_id, class_id, computed_at,
+               generation, rtt_ms, delay_ms, jitter_ms)
+        SELECT due.src_id, due.class_id, statement_timestamp(),
+               array_agg(slots.generation ORDER BY slots.slot),
+               array_agg(u.rtt ORDER BY slots.slot),
+               array_agg(u.delay ORDER BY slots.slot),
+               array_agg(u.jitter ORDER BY slots.slot)
+          FROM due
+         CROSS JOIN slots
+          LEFT JOIN usual u ON u.src_id = due.src_id
+               AND u.class_id = due.class_id AND u.dst_id = slots.node_id
+         GROUP BY due.src_id, due.class_id
+            ON CONFLICT (src_id, class_id) DO UPDATE
+           SET computed_at = excluded.computed_at,
+               generation = excluded.generation, rtt_ms = excluded.rtt_ms,
+               delay_ms = excluded.delay_ms, jitter_ms = excluded.jitter_ms
+        RETURNING 1
+    )
+    SELECT count(*)::integer FROM written;
+END;
+COMMENT ON FUNCTION twmesh_private.refresh_floors(integer) IS
+    'Writes what is usual on the paths of at most so many sources and classes whose floors are missing or an hour old, if a limit needs them; how many they were.';
+
 -- Views -------------------------------------------------------------------
 
 CREATE OR REPLACE VIEW twmesh.matrix_cell AS
@@ -441,7 +497,8 @@ END $$;
 -- Rights, as in 0004 ------------------------------------------------------
 
 REVOKE ALL ON FUNCTION twmesh_private.note_node_changes(),
-    twmesh_private.forget_changes(integer) FROM PUBLIC;
+    twmesh_private.forget_changes(integer),
+    twmesh_private.refresh_floors(integer) FROM PUBLIC;
 DO $$
 DECLARE
     o text;
@@ -455,7 +512,8 @@ BEGIN
             twmesh_private.node_change, twmesh_private.path_floor
             TO twmesh_writer;
         GRANT EXECUTE ON FUNCTION twmesh_private.note_node_changes(),
-            twmesh_private.forget_changes(integer) TO twmesh_writer;
+            twmesh_private.forget_changes(integer),
+            twmesh_private.refresh_floors(integer) TO twmesh_writer;
     END IF;
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'twmesh_owner')
        AND pg_get_userbyid((SELECT nspowner FROM pg_namespace
@@ -465,6 +523,7 @@ BEGIN
             'VIEW twmesh.state_change',
             'FUNCTION twmesh_private.note_node_changes()',
             'FUNCTION twmesh_private.forget_changes(integer)',
+            'FUNCTION twmesh_private.refresh_floors(integer)',
             'FUNCTION twmesh.state_name(integer)']
         LOOP
             EXECUTE format('ALTER %s OWNER TO twmesh_owner', o);

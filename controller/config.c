@@ -160,7 +160,7 @@ const struct conf_key config_table[] = {
      .def = "20s",
      .min = NS_PER_S,
      .max = 600 * NS_PER_S,
-     .check = check_ms,
+     .check = classconf_check_ms,
      .help = "one controller of a database does its maintenance; so long "
              "after its last sign another takes over"},
     {.name = "class",

@@ -274,7 +274,9 @@ leaves_tidy(struct lease *l, struct pgc *db, const struct keep *keep,
 	"l.spool_id AND l.seq < s.next_seq - 1 WHERE l.stored_at < (SELECT "  \
 	"at "                                                                 \
 	"FROM o) - interval '1 day' LIMIT 20000)) RETURNING 1) SELECT "       \
-	"twmesh_private.forget_old(2000) OR (SELECT count(*) >= 20000 FROM "  \
+	"twmesh_private.forget_old(2000) OR "                                 \
+	"twmesh_private.forget_changes(2000) OR (SELECT count(*) >= 20000 "   \
+	"FROM "                                                               \
 	"a) "                                                                 \
 	"OR (SELECT count(*) >= 20000 FROM b)"
 

@@ -11,7 +11,7 @@
 #define TWMESH_CONTROLLER_ROSTER_DB_H
 
 #include "controller/letters.h"
-#include "controller/state.h"
+#include "controller/limits.h"
 #include "lib/pg/pgc.h"
 
 /* What the writer must know about every node id that was ever issued. */

@@ -36,6 +36,7 @@
 #ifndef TWMESH_CONTROLLER_STATE_H
 #define TWMESH_CONTROLLER_STATE_H
 
+#include "controller/limits.h"
 #include "lib/base/clock.h"
 #include "lib/base/result.h"
 
@@ -44,8 +45,6 @@
 
 #define STATE_BAD_LOST 3   /* packets: fewer are no evidence */
 #define STATE_BAD_PCT 10.0 /* of those sent, unless the class says so */
-#define STATE_HYSTERESIS 2 /* intervals in a row that turn a cell */
-#define STATE_HYSTERESIS_MAX 100
 #define STATE_WHY_MAX 160
 
 /* Beside the bits of METRIC_FLAGS: the result came late, from a spool. */
@@ -53,25 +52,6 @@
 
 /* As stored in path_state.state; not in the order of badness. */
 enum cell_state { CELL_UNJUDGED, CELL_OK, CELL_CRIT, CELL_WARN };
-
-/* What a class calls too much (twmesh.class_threshold). */
-enum limit_metric { LIMIT_LOSS, LIMIT_RTT, LIMIT_JITTER, LIMIT_DELAY, LIMIT_N };
-enum limit_over {
-	LIMIT_NONE,
-	LIMIT_VALUE,
-	LIMIT_FLOOR_PLUS,
-	LIMIT_FLOOR_TIMES
-};
-struct limit {
-	enum limit_over over;
-	double value; /* per cent, milliseconds, or a factor */
-};
-struct limits {
-	struct limit warn[LIMIT_N], crit[LIMIT_N];
-	int hysteresis; /* 1..STATE_HYSTERESIS_MAX */
-};
-/* Of a class without thresholds: crit from 10 % of loss, 2 in a row. */
-extern const struct limits limits_default;
 
 /* Numbers are as stored: milliseconds, per cent; NAN is NULL. */
 struct cell {

@@ -37,7 +37,7 @@ BEGIN
         ['newest_measured_at', 'End of the newest interval of any cell (the source''s clock). NULL: none yet.'],
         ['updated_at', 'Last change (database clock). NULL: none yet.'],
         ['generation', 'Per cell: slot_generation of the destination that it speaks of. A cell of another generation than node_status.slot_generation is of a removed node; 0: empty.'],
-        ['state', 'Per cell, as judged from results: 0 not judged yet, 1 ok, 2 crit.'],
+        ['state', 'Per cell, as judged from results: 0 not judged yet, 1 ok, 2 crit, 3 warn.'],
         ['state_since', 'Per cell: when the state began. NULL: no state yet.'],
         ['sent', 'Per cell: packets of the newest interval.'],
         ['lost', 'Per cell: packets lost src to dst, undetermined ones included.'],

@@ -84,8 +84,8 @@ check_interval(const char *v, const char **expected)
 	       (ns == 0 || ns >= NS_PER_S) && ns % NS_PER_MS == 0;
 }
 
-static bool
-check_ms(const char *v, const char **expected)
+bool
+classconf_check_ms(const char *v, const char **expected)
 {
 	int64_t ns;
 
@@ -236,10 +236,10 @@ static const char *const codec_choices[] = {"none",  "g711",   "g711-plc",
 	 .help = "time one result covers; 0s: 10 s up to 50 nodes, 60 s " \
 	         "above"}, \
 	{.name = "loss_timeout", .type = CONF_DURATION, .def = "2s", \
-	 .min = 100 * NS_PER_MS, .max = 30 * NS_PER_S, .check = check_ms, \
+	 .min = 100 * NS_PER_MS, .max = 30 * NS_PER_S, .check = classconf_check_ms, \
 	 .help = "a packet not answered within it is lost"}, \
 	{.name = "ship_spread", .type = CONF_DURATION, .def = "3s", \
-	 .max = 60 * NS_PER_S, .check = check_ms, \
+	 .max = 60 * NS_PER_S, .check = classconf_check_ms, \
 	 .help = "nodes ship their results spread over this time"}, \
 	{.name = "detail", .type = CONF_BOOL, .def = "true", \
 	 .help = "report percentiles and histograms of each way as well: " \
@@ -249,7 +249,7 @@ static const char *const codec_choices[] = {"none",  "g711",   "g711-plc",
 	 .help = "makes it a voice class, with R and MOS of this codec; " \
 	         "needs detail"}, \
 	{.name = "jitter_buffer", .type = CONF_DURATION, .def = "60ms", \
-	 .max = 10 * NS_PER_S, .check = check_ms, \
+	 .max = 10 * NS_PER_S, .check = classconf_check_ms, \
 	 .help = "voice: packets later than this beyond the fastest count " \
 	         "as lost"}
 

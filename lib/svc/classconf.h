@@ -88,4 +88,7 @@ char *threshold_format(const struct threshold *t, enum threshold_metric m,
 #define CLASSCONF_AUTO_SMALL_MS 10000
 #define CLASSCONF_AUTO_LARGE_MS 60000
 
+/* A conf_key's check: a duration of whole milliseconds, at most an hour. */
+bool classconf_check_ms(const char *v, const char **expected);
+
 #endif

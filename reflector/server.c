@@ -25,6 +25,7 @@
 #define BUF_STRIDE (TEST_BUF_MAX + 64)
 /* Transmit stamps that may be outstanding on a socket. */
 #define STAMP_RING 1024
+#define SIGNALS 4
 
 struct endpoint {
 	struct server *server; /* borrowed */
@@ -44,10 +45,10 @@ struct server {
 	size_t ep_n;
 	struct udp_rx *rx; /* owned, shared by the endpoints */
 	struct replies replies;
-	struct event_base *base; /* owned */
-	struct event *second;    /* owned */
-	struct event *sig[3];    /* owned */
-	struct localsock *local; /* owned; NULL: none */
+	struct event_base *base;    /* owned */
+	struct event *second;       /* owned */
+	struct event *sig[SIGNALS]; /* owned */
+	struct localsock *local;    /* owned; NULL: none */
 	struct log_limit drops_log, full_log, held_log, send_log, recv_log;
 	uint64_t drops_seen, full_seen, held_seen; /* by on_second() */
 };
@@ -250,6 +251,11 @@ on_signal(evutil_socket_t sig, short what, void *arg)
 		log_counters(s);
 		return;
 	}
+	if (sig == SIGHUP) {
+		log_warn("nothing can be reloaded: restart to change the "
+		         "configuration");
+		return;
+	}
 	svc_notify("STOPPING=1");
 	log_info("stopping (%s)", sig == SIGTERM ? "SIGTERM" : "SIGINT");
 	(void)event_base_loopbreak(s->base);
@@ -348,13 +354,13 @@ open_local(struct server *s, const struct server_conf *conf)
 static void
 open_events(struct server *s)
 {
-	static const int signals[3] = {SIGTERM, SIGINT, SIGUSR1};
+	static const int signals[SIGNALS] = {SIGTERM, SIGINT, SIGUSR1, SIGHUP};
 	const struct timeval second = {1, 0};
 
 	s->second = event_new(s->base, -1, EV_PERSIST, on_second, s);
 	if (!s->second || event_add(s->second, &second) != 0)
 		die("out of memory");
-	for (unsigned i = 0; i < 3; i++) {
+	for (unsigned i = 0; i < SIGNALS; i++) {
 		s->sig[i] = event_new(s->base, signals[i],
 		                      EV_SIGNAL | EV_PERSIST, on_signal, s);
 		if (!s->sig[i] || event_add(s->sig[i], NULL) != 0)
@@ -413,7 +419,7 @@ server_free(struct server *s)
 		txstamp_free(s->ep[i].tx);
 		(void)close(s->ep[i].fd);
 	}
-	for (unsigned i = 0; i < 3; i++)
+	for (unsigned i = 0; i < SIGNALS; i++)
 		event_free(s->sig[i]);
 	event_free(s->second);
 	event_base_free(s->base);

@@ -293,6 +293,14 @@ def test_a_stateless_reflector_follows_nothing_up():
         assert numbers(ask(sock, "counters"))["tx_stamps_asked"] == 0
 
 
+def test_sighup_changes_nothing_and_says_so():
+    """systemctl reload sends it; unhandled it would end the reflector for good."""
+    with reflector() as (_, daemon, sock):
+        daemon.send(signal.SIGHUP)
+        daemon.wait_log("nothing can be reloaded")
+        assert numbers(ask(sock, "counters"))["packets_received"] == 0
+
+
 def stalls(sock):
     """host_limited: (from, to, drops, held), seconds since 1970, newest first."""
     out = []

@@ -231,13 +231,34 @@ reader_failed(struct answers *a, const struct pgc_err *err, struct mono now)
 	}
 }
 
-static bool
+/* The server did not like this one question, and is well: its data (400), or
+ * too much was asked for (503). The rest of the page goes on. 0: neither, or
+ * one whose arguments cannot be at fault. */
+static int
+question_refused(struct answers *a, enum answer_kind kind,
+                 const struct pgc_err *err)
+{
+	bool slow = strcmp(err->sqlstate, "57014") == 0;
+	bool data = pgc_err_is_data(err);
+
+	if (!a->pg || !pgc_ok(a->pg) || (!slow && !data) ||
+	    kind == ANSWER_MATRIX || kind == ANSWER_NODES)
+		return 0;
+	(void)snprintf(a->reason, sizeof(a->reason), "%s", err->text);
+	if (slow)
+		a->rest_until = mono_add_ns(clock_mono(), REST_NS);
+	return data ? 400 : 503;
+}
+
+/* 200 or 404: the entry has the answer; 400 or 503: see a->reason. */
+static int
 ask_database(struct answers *a, struct entry *e, enum answer_kind kind,
              const char *const arg[ANSWER_ARGS_MAX], struct mono now)
 {
 	struct pgc_opts o = pgc_opts_default;
 	struct pgc_err err = {.text = ""};
 	char *text = NULL;
+	int status;
 
 	o.statement_timeout_ms = READER_STATEMENT_MS;
 	o.read_only = true;
@@ -246,14 +267,17 @@ ask_database(struct answers *a, struct entry *e, enum answer_kind kind,
 		    pgc_open(a->database, "twmesh-controller web", &o, &err);
 	if (!a->pg || !pgc_query_text(a->pg, query[kind].sql, query[kind].args,
 	                              arg, &text, &err)) {
+		status = question_refused(a, kind, &err);
+		if (status != 0)
+			return status;
 		reader_failed(a, &err, clock_mono());
-		return false;
+		return 503;
 	}
 	a->reader_ok = true;
-	entry_fill(e, text ? 200 : 404,
-	           text ? blob_new(text, strlen(text)) : NULL, now);
+	status = text ? 200 : 404;
+	entry_fill(e, status, text ? blob_new(text, strlen(text)) : NULL, now);
 	free(text);
-	return true;
+	return status;
 }
 
 static json_t *
@@ -349,8 +373,8 @@ answers_get(struct answers *a, enum answer_kind kind,
 	e = find_entry(a, key);
 	e->used = now;
 	if (!is_fresh(e, now) || (e->patched && answers_database_ok(a))) {
-		if (may_ask)
-			(void)ask_database(a, e, kind, arg, now);
+		if (may_ask && ask_database(a, e, kind, arg, now) == 400)
+			out.status = 400;
 		if (!answers_database_ok(a) && kind == ANSWER_MATRIX &&
 		    e->status != 404 && (!e->patched || !is_fresh(e, now)))
 			patch_matrix(a, e, now);
@@ -358,7 +382,7 @@ answers_get(struct answers *a, enum answer_kind kind,
 	if (e->status == 0 || (e->status == 200 && !e->body)) {
 		if (e->status == 0)
 			e->key[0] = '\0';
-		return out;
+		return out; /* a 400 is not kept: its entry is as it was */
 	}
 	out.status = e->status;
 	out.body = e->body;

@@ -29,11 +29,12 @@ enum answer_kind {
 #define ANSWER_ETAG_MAX 24
 
 struct answer {
-	int status;        /* 200; 404: NULL from SQL; 503: no database */
+	int status;        /* 200; 400: the server refused an argument;
+	                    * 404: NULL from SQL; 503: no database */
 	struct blob *body; /* owned by answers; valid until the next get */
 	struct blob *gzip; /* may be NULL */
 	char etag[ANSWER_ETAG_MAX];
-	const char *reason; /* of a 503; valid until the next call */
+	const char *reason; /* of a 400 or 503; valid until the next call */
 };
 
 struct answers;

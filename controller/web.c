@@ -105,9 +105,12 @@ answer_document(struct web *w, struct http_call *c, enum answer_kind kind,
 		return;
 	}
 	if (a.status != 200) {
-		(void)snprintf(message, sizeof(message),
-		               "the database is away: %.400s", a.reason);
-		http_answer_error(c, 503, message, NO_STORE);
+		(void)snprintf(message, sizeof(message), "%s: %.400s",
+		               answers_database_ok(w->answers)
+		                   ? "the database refused that"
+		                   : "the database is away",
+		               a.reason);
+		http_answer_error(c, a.status, message, NO_STORE);
 		return;
 	}
 	http_answer(c, &(struct http_answer){.status = 200,
@@ -175,14 +178,19 @@ number_param(struct http_call *c, const char *key, int64_t min, int64_t max,
 	return false;
 }
 
-/* 2026-11-27T10:02:14Z */
+/* 2026-11-27T10:02:14Z, and a day that is in the calendar: no 30 February,
+ * which PostgreSQL would refuse. */
 static bool
 is_instant(const char *text)
 {
-	struct tm t;
+	struct tm t = {0};
 	const char *end = strptime(text, "%Y-%m-%dT%H:%M:%SZ", &t);
+	char again[40];
 
-	return end && *end == '\0' && strlen(text) == 20;
+	if (!end || *end != '\0' || timegm(&t) == -1 || t.tm_year <= -1900)
+		return false;
+	return strftime(again, sizeof(again), "%Y-%m-%dT%H:%M:%SZ", &t) == 20 &&
+	       strcmp(again, text) == 0;
 }
 
 /* An instant, or whole seconds ago: arg[0] or arg[1]. */

@@ -79,6 +79,9 @@ def test_filters(mesh):
 @pytest.mark.parametrize("path,status,words", [
     ("outages?since=yesterday", 400, "since: expected whole seconds"),
     ("outages?since=2026-13-40T00:00:00Z", 400, "since: expected whole seconds"),
+    ("outages?since=2026-02-30T00:00:00Z", 400, "since: expected whole seconds"),
+    ("outages?since=0000-01-01T00:00:00Z", 400, "since: expected whole seconds"),
+    ("outages?since=2026-11-27T10:02:60Z", 400, "since: expected whole seconds"),
     ("outages?longer_than_ms=-1", 400, "longer_than_ms: expected a whole number"),
     ("outages?limit=1001", 400, "limit: expected a whole number, 1 to 1000, found '1001'"),
     ("outages?src=no%20name", 400, "src: expected"),
@@ -92,6 +95,7 @@ def test_filters(mesh):
 ])
 def test_bad_questions_get_a_clear_answer(mesh, path, status, words):
     assert words in mesh.api("/api/v1/" + path, status)["error"]["message"]
+    assert mesh.api("/healthz")["database"]  # a question does no harm to others
 
 
 def test_the_path_has_the_new_metrics(mesh):

@@ -294,6 +294,17 @@ get(const struct conf *c, const char *key, unsigned types)
 	return &c->val[i];
 }
 
+/* As it was typed: the option of trust_first_use is --trust-first-use. */
+static const char *
+option_name(const char *key, char out[CONF_SHOWN_MAX])
+{
+	(void)snprintf(out, CONF_SHOWN_MAX, "--%s", key);
+	for (char *p = out; *p; p++)
+		if (*p == '_')
+			*p = '-';
+	return out;
+}
+
 bool
 conf_has_key(const struct conf *c, const char *key)
 {
@@ -306,13 +317,15 @@ conf_set(struct conf *c, const char *key, const char *value, FILE *err)
 	size_t i = 0;
 	const struct conf_key *k = conf_find_key(c->table, key, &i);
 	char expected[CONF_EXPECT_MAX], found[CONF_SHOWN_MAX];
+	char option[CONF_SHOWN_MAX];
 	struct conf_val *v = &c->val[i];
 	int64_t num;
 
 	if (!k || k->type == CONF_SECTION)
 		bug("conf: key '%s' cannot be set by an option", key);
+	(void)option_name(key, option);
 	if (!conf_check_value(k, value, &num, expected)) {
-		(void)fprintf(err, "--%s: expected %s, found %s\n", key,
+		(void)fprintf(err, "%s: expected %s, found %s\n", option,
 		              expected, conf_shown(value, found));
 		return false;
 	}
@@ -320,12 +333,12 @@ conf_set(struct conf *c, const char *key, const char *value, FILE *err)
 		list_clear(v);
 	v->overridden = true;
 	if (k->type == CONF_LIST && k->max && (int64_t)v->list_n >= k->max) {
-		(void)fprintf(err, "--%s: expected at most %lld, found more\n",
-		              key, (long long)k->max);
+		(void)fprintf(err, "%s: expected at most %lld, found more\n",
+		              option, (long long)k->max);
 		return false;
 	}
 	if (!conf_store(k, v, value, 0)) {
-		(void)fprintf(err, "--%s: out of memory\n", key);
+		(void)fprintf(err, "%s: out of memory\n", option);
 		return false;
 	}
 	return true;

@@ -20,10 +20,12 @@
 #include "lib/base/text.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define FILE_MAX_BYTES (1 << 20) /* a configuration is a few kB */
 #define ERRORS_MAX 50            /* shown */
@@ -486,7 +488,9 @@ is_plain_file(struct parse *p, FILE *f)
 static char *
 read_file(struct parse *p)
 {
-	FILE *f = fopen(p->path, "re");
+	/* A FIFO without a writer is refused, not waited for. */
+	int fd = open(p->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	FILE *f = fd >= 0 ? fdopen(fd, "r") : NULL;
 	char *text = NULL;
 	size_t len;
 
@@ -494,6 +498,8 @@ read_file(struct parse *p)
 		complain(p, 0,
 		         "expected a readable configuration file, found: %s",
 		         strerror(errno));
+		if (fd >= 0)
+			(void)close(fd);
 		return NULL;
 	}
 	if (!is_plain_file(p, f))

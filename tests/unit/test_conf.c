@@ -5,6 +5,7 @@
 #include "lib/svc/conf.h"
 
 #include <check.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -440,6 +441,8 @@ load_path(const char *path)
 
 START_TEST(test_files)
 {
+	int fd;
+
 	load_path("/nonexistent/x.conf");
 	ck_assert_str_eq(err_text, "/nonexistent/x.conf: expected a readable "
 	                           "configuration file, found: No such file or "
@@ -447,6 +450,15 @@ START_TEST(test_files)
 	load_path("/tmp");
 	ck_assert_str_eq(err_text, "/tmp: expected a regular file, found a "
 	                           "directory\n");
+	ck_assert_int_eq(unlink(file), 0);
+	ck_assert_int_eq(mkfifo(file, 0600),
+	                 0); /* does not wait for a writer */
+	load_path(file);
+	ck_assert_ptr_nonnull(
+	    strstr(err_text, "expected a regular file, found another kind\n"));
+	ck_assert_int_eq(unlink(file), 0);
+	ck_assert_int_ge(fd = open(file, O_CREAT | O_WRONLY, 0600), 0);
+	ck_assert_int_eq(close(fd), 0);
 	ck_assert_int_eq(truncate(file, (1 << 20) + 1), 0);
 	load_path(file);
 	ck_assert_ptr_nonnull(strstr(

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Configuration of the daemons as an operator meets it: -p, -n and errors."""
 
+import os
 import re
 
 import meshlib
@@ -82,3 +83,26 @@ def test_what_no_single_key_shows_is_checked_too(conf, tmp_path):
     done = meshlib.run(meshlib.prog("twmesh-meshd"), "-n", "-c", str(path))
     assert done.returncode == 2 and 'controller "c1": key: expected' in done.stderr, done
     assert meshlib.run(meshlib.prog("twmesh-meshd"), "-n", "-c", conf("twmesh-meshd", 'name = "a"\n')).returncode == 0
+
+
+@pytest.mark.parametrize("prefix,etc", [("/usr", "/etc/twmesh"), ("/opt/tw", "/opt/tw/etc/twmesh")])
+def test_what_is_installed_fits_together(tmp_path, prefix, etc):
+    dest = str(tmp_path)
+    done = meshlib.run(meshlib.ROOT + "/ci/install-files", dest, prefix, meshlib.BUILD)
+    assert done.returncode == 0, done.stderr
+    for daemon in DAEMONS:
+        with open(f"{dest}{prefix}/lib/systemd/system/{daemon}.service", encoding="ascii") as f:
+            start = re.search(r"^ExecStart=(\S+) -c (\S+)$", f.read(), re.M)
+        assert start[1] == f"{prefix}/sbin/{daemon}"
+        assert start[2] == f"{etc}/{daemon.removeprefix('twmesh-')}.conf"
+        assert os.access(dest + start[1], os.X_OK) and os.path.exists(dest + start[2] + ".sample")
+    for f in ("share/twmesh/web/index.html", "share/twmesh/sql/0001_tables.sql", "share/man/man1/twmesh.1",
+              "share/bash-completion/completions/twmesh"):
+        assert os.path.exists(f"{dest}{prefix}/{f}"), f
+
+
+@pytest.mark.parametrize("daemon,option,value", [
+    ("twmesh-controller", "trust-first-use", "maybe"), ("twmesh-meshd", "state-dir", "")])
+def test_a_wrong_option_is_named_as_it_was_typed(daemon, option, value):
+    done = meshlib.run(meshlib.prog(daemon), f"--{option}", value)
+    assert done.returncode == 2 and done.stderr.startswith(f"--{option}: expected"), done.stderr

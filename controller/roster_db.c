@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "controller/roster_db.h"
 #include "controller/roster_priv.h"
+#include "lib/base/log.h"
 
 #include "lib/svc/classconf.h"
 
@@ -240,6 +241,10 @@ plan_retire_others(struct pgc *db, const struct plan_opts *o, bool *changed,
 	                     "retired_at IS NULL AND name <> ALL ($1::text[])",
 	                     1, p, &gone, err))
 		return false;
+	if (gone > 0)
+		log_warn("roster: %ld classes that this configuration does not "
+		         "name are measured no more",
+		         gone);
 	*changed |= gone > 0;
 	return true;
 }

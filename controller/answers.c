@@ -104,6 +104,9 @@ answers_database(struct answers *a, bool ok, struct wall since,
 		a->away_since = since;
 		(void)snprintf(a->reason, sizeof(a->reason), "%s", reason);
 	} else if (!a->writer_ok) {
+		/* A connection from before is dead, or soon found to be. */
+		pgc_close(a->pg);
+		a->pg = NULL;
 		a->rest_until = (struct mono){0};
 		a->reader_ok = true; /* until a query says otherwise */
 	}
@@ -321,9 +324,9 @@ empty_matrix(void)
 	    "No measurements to show: the database is away");
 }
 
-/* The last known matrix, saying that the database is away. */
+/* The last known matrix or list of nodes, saying that the database is away. */
 static void
-patch_matrix(const struct answers *a, struct entry *e, struct mono now)
+patch_away(const struct answers *a, struct entry *e, struct mono now)
 {
 	json_t *doc = NULL;
 	char *text;
@@ -331,7 +334,7 @@ patch_matrix(const struct answers *a, struct entry *e, struct mono now)
 	if (e->body)
 		doc =
 		    json_loadb((const char *)e->body->b, e->body->len, 0, NULL);
-	if (!json_is_object(doc)) {
+	if (!json_is_object(doc)) { /* never of nodes: see keep_known() */
 		json_decref(doc);
 		doc = empty_matrix();
 	}
@@ -359,6 +362,23 @@ answers_changed(struct answers *a)
 		a->entry[i].old = true;
 }
 
+/* While the database is away nothing old passes for new: matrix and nodes say
+ * so, the rest waits. False: there is nothing to show. */
+static bool
+keep_known(struct answers *a, struct entry *e, enum answer_kind kind,
+           struct mono now)
+{
+	bool fresh = is_fresh(e, now);
+
+	if (answers_database_ok(a) || e->status == 404)
+		return true;
+	if (kind != ANSWER_MATRIX && (kind != ANSWER_NODES || !e->body))
+		return fresh;
+	if (!e->patched || !fresh)
+		patch_away(a, e, now);
+	return true;
+}
+
 struct answer
 answers_get(struct answers *a, enum answer_kind kind,
             const char *const arg[ANSWER_ARGS_MAX], struct mono now)
@@ -367,6 +387,7 @@ answers_get(struct answers *a, enum answer_kind kind,
 	struct entry *e;
 	bool may_ask = a->writer_ok && now.ns >= a->rest_until.ns;
 	struct answer out = {.status = 503, .reason = a->reason};
+	bool known = true;
 
 	if (!make_key(key, kind, arg))
 		return (struct answer){.status = 404};
@@ -375,11 +396,9 @@ answers_get(struct answers *a, enum answer_kind kind,
 	if (!is_fresh(e, now) || (e->patched && answers_database_ok(a))) {
 		if (may_ask && ask_database(a, e, kind, arg, now) == 400)
 			out.status = 400;
-		if (!answers_database_ok(a) && kind == ANSWER_MATRIX &&
-		    e->status != 404 && (!e->patched || !is_fresh(e, now)))
-			patch_matrix(a, e, now);
+		known = keep_known(a, e, kind, now);
 	}
-	if (e->status == 0 || (e->status == 200 && !e->body)) {
+	if (!known || e->status == 0 || (e->status == 200 && !e->body)) {
 		if (e->status == 0)
 			e->key[0] = '\0';
 		return out; /* a 400 is not kept: its entry is as it was */

@@ -393,8 +393,11 @@ doc_nodes_read(json_t *root, struct doc_nodes *out, char *err)
 {
 	json_t *nodes = json_object_get(root, "nodes");
 	json_t *pending = json_object_get(root, "pending");
+	json_t *db = json_object_get(root, "database");
 	struct doc_nodes d = {.node_n = json_array_size(nodes),
-	                      .pending_n = json_array_size(pending)};
+	                      .pending_n = json_array_size(pending),
+	                      .database_ok = !db || get_true(db, "ok"),
+	                      .database_since = get_text(db, "since")};
 	bool ok = json_is_array(nodes) && d.node_n <= NODES_MAX &&
 	          d.pending_n <= NODES_MAX;
 

@@ -99,6 +99,8 @@ struct doc_nodes {
 	size_t node_n;
 	struct doc_pending *pending; /* owned */
 	size_t pending_n;
+	bool database_ok;           /* false: what was known before it went */
+	const char *database_since; /* may be "" */
 };
 bool doc_nodes_read(json_t *root, struct doc_nodes *out, char *err);
 void doc_nodes_clear(struct doc_nodes *n);

@@ -18,6 +18,9 @@
 enum term_colour show_state_colour(enum cell_state s);
 char show_state_mark(enum cell_state s);
 
+/* The line above what was known before the database went away. */
+void show_away(FILE *out, const char *since, bool coloured);
+
 /* The N x N grid: rows send, columns reflect; wrapped to `columns`. */
 void show_matrix(FILE *out, const struct doc_matrix *m,
                  const struct matrix_metric_info *metric, int columns,

@@ -220,15 +220,20 @@ put_legend(FILE *out, const struct grid *g, bool coloured)
 	(void)fputc('\n', out);
 }
 
+void
+show_away(FILE *out, const char *since, bool coloured)
+{
+	term_put(out, "the database is away", 0, TERM_CRIT, coloured);
+	(void)fputs(*since ? " since " : "", out);
+	term_put(out, since, 0, TERM_PLAIN, false);
+	(void)fputs(": this is the last state known\n", out);
+}
+
 static void
 put_title(FILE *out, const struct doc_matrix *m, bool coloured)
 {
-	if (!m->database_ok) {
-		term_put(out, "the database is away", 0, TERM_CRIT, coloured);
-		(void)fputs(*m->database_since ? " since " : "", out);
-		term_put(out, m->database_since, 0, TERM_PLAIN, false);
-		(void)fputs(": this is the last state known\n", out);
-	}
+	if (!m->database_ok)
+		show_away(out, m->database_since, coloured);
 	term_put(out, m->sentence, 0, TERM_BOLD, coloured);
 	(void)fputs(*m->sentence ? "\n" : "", out);
 	(void)fputs("class ", out);

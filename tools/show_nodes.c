@@ -187,6 +187,8 @@ show_nodes(FILE *out, const struct doc_nodes *d, int64_t now_wall_ns,
 {
 	const int width = name_width(d);
 
+	if (!d->database_ok)
+		show_away(out, d->database_since, coloured);
 	if (d->node_n == 0)
 		(void)fputs("no nodes\n", out);
 	else

@@ -65,12 +65,21 @@ def test_restart_of_the_controller_paints_nobody_stale(mesh):
 
 def test_database_stopped_for_20_s(mesh):
     since = aligned_now(mesh)
+    path = "/api/v1/path?src=ams1&dst=fra1"
+    assert "database" not in mesh.api("/api/v1/nodes") and mesh.api(path)["results"]
     mesh.pg.stop()
     time.sleep(AWAY_S / 2)
     assert mesh.api("/healthz", 503)["database"] is False
+    old = mesh.api("/api/v1/nodes")
+    assert old["database"]["ok"] is False and len(old["nodes"]) == len(mesh.nodes)
+    assert mesh.twmesh("nodes").stdout.startswith("the database is away since ")
+    assert "the database is away" in mesh.api(path, 503)["error"]["message"], "no old answer as a new one"
     assert mesh.controller.alive() and all(n.meshd.alive() for n in mesh.nodes.values())
     time.sleep(AWAY_S / 2)
     mesh.pg.start()
+    meshlib.wait_until("the writer is back", lambda: mesh.controller.text().count("database: there") >= 2, 20)
+    meshlib.wait_until("it is there again for all", lambda: mesh.api("/api/v1/matrix")["database"]["ok"], 3)
+    assert "database" not in mesh.api("/api/v1/nodes") and mesh.api(path)["results"]
     check_nothing_lost(mesh, since)
     mesh.wait_full(20)
     mesh.wait_healthy()

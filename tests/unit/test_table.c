@@ -369,7 +369,8 @@ END_TEST
 START_TEST(test_nodes)
 {
 	json_t *j = parse(
-	    "{\"nodes\":[{\"name\":\"ams1\",\"site\":\"ams\",\"state\":\"ok\","
+	    "{\"database\":{\"ok\":false,\"since\":\"2026-11-23T10:00:10Z\"},"
+	    "\"nodes\":[{\"name\":\"ams1\",\"site\":\"ams\",\"state\":\"ok\","
 	    "\"last_contact_at\":\"2026-11-23T10:00:00.500Z\","
 	    "\"addresses\":[\"127.0.1.1\"],\"unconsented\":[\"10.0.0.1\","
 	    "\"\\u001b]0;x\"],\"reflector_port\":862,\"spool_batches\":3,"
@@ -398,6 +399,9 @@ START_TEST(test_nodes)
 	/* 2026-11-23T10:00:12.5Z */
 	show_nodes(f, &n, INT64_C(1795428012500000000), false);
 	(void)fclose(f);
+	ck_assert_ptr_eq(shown, strstr(shown, "the database is away since "
+	                                      "2026-11-23T10:00:10Z: this is "
+	                                      "the last state known\n"));
 	ck_assert_msg(
 	    strstr(shown,
 	           "ams1  ams      ok           12s  -1.2 ms unsync            "

@@ -67,6 +67,10 @@ find_where(const struct tool_cmd *cmd, struct where *w)
 		                 w->url);
 		return false;
 	}
+	if (w->socket && w->socket[0] == '\0') {
+		(void)tool_error(cmd, "--socket: expected a path, found ''");
+		return false;
+	}
 	return true;
 }
 

@@ -68,6 +68,7 @@ static int
 take(const struct tool_cmd *cmd, int c, struct ping_opts *o)
 {
 	int64_t v = 0;
+	int family;
 
 	switch (c) {
 	case 'c':
@@ -101,10 +102,11 @@ take(const struct tool_cmd *cmd, int c, struct ping_opts *o)
 			return bad(cmd, "--source", "an IP address");
 		break;
 	case '4':
-		o->family = AF_INET;
-		break;
 	case '6':
-		o->family = AF_INET6;
+		family = c == '4' ? AF_INET : AF_INET6;
+		if (o->family != AF_UNSPEC && o->family != family)
+			return tool_error(cmd, "expected -4 or -6, found both");
+		o->family = family;
 		break;
 	case 'q':
 		o->quiet = true;

@@ -421,6 +421,8 @@ ping_print_sum(FILE *out, const struct ping_sum *p, bool coloured)
 		print_stamps(out, p->r.v);
 		print_runs(out, p, coloured);
 		print_notes(out, p);
+	} else if (p->r.v[METRIC_SENT] == 0) {
+		(void)fputs("nothing could be sent from here\n", out);
 	} else if (!p->answered) {
 		(void)fputs("no answer: is a reflector listening there, and "
 		            "does every firewall let UDP through both ways?\n",

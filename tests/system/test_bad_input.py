@@ -137,7 +137,8 @@ def test_bad_flags_of_daemons(program, args, found):
     ["ping", "127.0.0.1:99999"], ["ping", "-4", "::1"], ["ping", "no.such.host.invalid"],
     ["matrix", "--metric"], ["matrix", "stray"], ["path", "ams1"], ["node"], ["node", "approve"],
     ["node", "approve", "x"], ["node", "remove"], ["--controller", "nonsense", "matrix"],
-    ["--controller", "http://127.0.0.1:1", "matrix"], ["--socket", "/nonexistent/s", "matrix"]])
+    ["--controller", "http://127.0.0.1:1", "matrix"], ["--socket", "/nonexistent/s", "matrix"],
+    ["--socket", "", "matrix"], ["ping", "-4", "-6", "localhost"]])
 def test_bad_flags_of_the_command(args):
     done = meshlib.run(meshlib.prog("twmesh"), *args, env={"TWMESH_SOCKET": "/nonexistent/socket"})
     assert done.returncode == 2, (done.returncode, done.stdout, done.stderr)

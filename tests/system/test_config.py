@@ -99,6 +99,11 @@ def test_what_is_installed_fits_together(tmp_path, prefix, etc):
     for f in ("share/twmesh/web/index.html", "share/twmesh/sql/0001_tables.sql", "share/man/man1/twmesh.1",
               "share/bash-completion/completions/twmesh"):
         assert os.path.exists(f"{dest}{prefix}/{f}"), f
+    pages = f"{dest}{prefix}/share/doc/twmesh"
+    for page in ["README.md"] + ["docs/" + f for f in os.listdir(pages + "/docs") if f.endswith(".md")]:
+        with open(f"{pages}/{page}", encoding="utf-8") as f:
+            for link in re.findall(r"\]\(([\w./-]+)(?:#[^)]*)?\)", f.read()):
+                assert os.path.exists(os.path.join(pages, os.path.dirname(page), link)), (page, link)
 
 
 @pytest.mark.parametrize("daemon,option,value", [

@@ -17,7 +17,9 @@ struct cidr {
 };
 
 /* What cidr_parse() expects, in words. */
-#define CIDR_RULE "an address or range (\"192.0.2.0/24\", \"2001:db8::/32\")"
+#define CIDR_RULE                                                \
+	"an address, or a range without bits behind its prefix " \
+	"(\"192.0.2.0/24\", \"2001:db8::/32\")"
 
 /* "192.0.2.0/24", "2001:db8::/32", "192.0.2.1"; octets behind the prefix must
  * be zero, so that a slip of the pen does not pass. */

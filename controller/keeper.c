@@ -18,6 +18,7 @@
 #define PARTITIONS_EVERY_NS (600 * NS_PER_S)
 #define ROLLUPS_EVERY_NS (5 * NS_PER_S)
 #define LEAVES_EVERY_NS (60 * NS_PER_S)
+#define FLOORS_EVERY_NS (10 * NS_PER_S)
 #define FORGET_EVERY_NS (3600 * NS_PER_S)
 #define AGAIN_NS NS_PER_S /* there is more of it */
 /* Old hours get their turn while a node delivers three days of 5 minutes. */
@@ -57,7 +58,7 @@ struct keeper {
 	struct worker rolls, leaves;
 	struct rollup *rollup;   /* owned */
 	struct windows *windows; /* owned */
-	struct mono partitions_at, rollups_at, forget_at, leaves_at;
+	struct mono partitions_at, rollups_at, floors_at, forget_at, leaves_at;
 	bool leaves_ours; /* the turn, of this connection */
 };
 
@@ -251,6 +252,8 @@ work_rolls(struct worker *w, struct pgc_err *err)
 	if (ok && w->lease.fence &&
 	    is_due(&k->rollups_at, now, ROLLUPS_EVERY_NS))
 		ok = roll(w, err);
+	if (ok && w->lease.fence && is_due(&k->floors_at, now, FLOORS_EVERY_NS))
+		ok = keeper_floors(&w->lease, w->db, err);
 	if (ok && w->lease.fence && is_due(&k->forget_at, now, FORGET_EVERY_NS))
 		ok = forget(w, now, err);
 	atomic_store(&k->fence, w->lease.fence);

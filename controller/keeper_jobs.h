@@ -35,5 +35,8 @@ bool leaves_tidy(struct lease *l, struct pgc *db, const struct keep *keep,
 /* Rows that have outlived their use, some at a time. */
 bool keeper_forget(struct lease *l, struct pgc *db, bool *more,
                    struct pgc_err *err) __attribute__((warn_unused_result));
+/* What is usual on the paths of some sources, where limits need it. */
+bool keeper_floors(struct lease *l, struct pgc *db, struct pgc_err *err)
+    __attribute__((warn_unused_result));
 
 #endif

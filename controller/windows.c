@@ -49,7 +49,9 @@ static const struct array {
     {"clock_err_ms", F4, ROLL_CLOCK_ERR},
     {"hops", I2, ROLL_FWD_HOPS},
     {"flags", I2, ROLL_FLAGS},
+    {"loss_max_pct", F4, ROLL_SENT}, /* made of sent and lost */
 };
+enum { AT_SENT = 2, AT_LOST = 3, AT_LOST_UNDET = 4, AT_LOSS = 16 };
 #define ARRAYS (sizeof(array) / sizeof(array[0]))
 #define COLUMNS (7 + (int)ARRAYS)
 
@@ -322,9 +324,11 @@ take_session(struct windows *w, struct roll *s)
 	c->there = true;
 	for (size_t i = 0; i < ARRAYS; i++)
 		c->v[i] = s->v[array[i].col];
-	c->v[3] += s->v[ROLL_LOST_UNDET];
+	c->v[AT_LOST] += c->v[AT_LOST_UNDET];
+	c->v[AT_LOSS] = c->v[AT_SENT] > 0 ? 100 * c->v[AT_LOST] / c->v[AT_SENT]
+	                                  : (double)NAN;
 }
-static_assert(3 < ARRAYS, "lost is the fourth");
+static_assert(AT_LOSS == ARRAYS - 1, "loss_max_pct is the last");
 
 static bool
 is_of(const struct roll *s, const struct target *t)

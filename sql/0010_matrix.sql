@@ -18,6 +18,13 @@ UPDATE twmesh_private.path_state p SET revision = revision + 1,
           FROM unnest(p.lost, p.sent) WITH ORDINALITY AS u (lost, sent, slot)),
         '{}');
 
+-- Windows are made again from rollups.
+DELETE FROM twmesh_private.path_window;
+ALTER TABLE twmesh_private.path_window ADD loss_max_pct real[] NOT NULL;
+ALTER TABLE twmesh_private.path_window ALTER loss_max_pct SET STORAGE EXTERNAL;
+COMMENT ON COLUMN twmesh_private.path_window.loss_max_pct IS
+    'Per cell: 100 * lost / sent, per cent. NULL: nothing sent.';
+
 CREATE VIEW twmesh.matrix_row AS
 SELECT p.src_id, p.class_id, p.newest_measured_at, p.updated_at, p.generation,
        p.state, p.state_since, p.sent, p.lost, p.lost_undet, p.loss_max_pct,
@@ -53,6 +60,64 @@ BEGIN
         EXECUTE format('COMMENT ON COLUMN twmesh.matrix_row.%I IS %L', d[1], d[2]);
     END LOOP;
 END $$;
+
+CREATE VIEW twmesh.matrix_window AS
+SELECT p.win, p.src_id, p.class_id, p.as_of, p.generation, p.intervals,
+       p.sent, p.lost, p.lost_undet, p.loss_max_pct, p.loss_runs, p.delay_ms,
+       p.jitter_ms, p.rtt_ms, p.rtt_p99_ms, p.hops, p.clock_err_ms
+  FROM twmesh_private.path_window p
+  JOIN twmesh.node n ON n.node_id = p.src_id AND n.removed_at IS NULL
+  JOIN twmesh.class k ON k.class_id = p.class_id AND k.retired_at IS NULL;
+COMMENT ON VIEW twmesh.matrix_window IS
+    'The matrix over the last 5 minutes, hour and day of closed buckets, as matrix_row has it for now.';
+DO $$
+DECLARE
+    d text[];
+BEGIN
+    FOREACH d SLICE 1 IN ARRAY ARRAY[
+        ['win', '5min, 1h or 24h.'],
+        ['src_id', 'Source.'],
+        ['class_id', 'Class (version).'],
+        ['as_of', 'Where the window ends.'],
+        ['generation', 'Per cell: slot_generation of the destination that it speaks of; 0: no results in the window.'],
+        ['intervals', 'Per cell: results in it. NULL: none.'],
+        ['sent', 'Per cell: packets. NULL: no results.'],
+        ['lost', 'Per cell: packets lost src to dst, undetermined ones included. NULL: no results.'],
+        ['lost_undet', 'Per cell: those of them whose direction is not known. NULL: no results.'],
+        ['loss_max_pct', 'Per cell: 100 * lost / sent, per cent. NULL: nothing sent.'],
+        ['loss_runs', 'Per cell: runs of three and more lost packets that began in it. NULL: no results.'],
+        ['delay_ms', 'Per cell: mean one-way delay, ms. NULL: nothing received.'],
+        ['jitter_ms', 'Per cell: mean |IPDV| src to dst, ms (RFC 3393). NULL: no pair received.'],
+        ['rtt_ms', 'Per cell: mean round trip, ms. NULL: nothing received.'],
+        ['rtt_p99_ms', 'Per cell: 99th percentile of the round trip from merged histograms, ms. NULL: fewer than 50 samples.'],
+        ['hops', 'Per cell: routers src to dst, the last known. NULL: not known.'],
+        ['clock_err_ms', 'Per cell: largest bound of the one-way error, ms. NULL: a clock was not synchronised.']]
+    LOOP
+        EXECUTE format('COMMENT ON COLUMN twmesh.matrix_window.%I IS %L', d[1], d[2]);
+    END LOOP;
+END $$;
+
+-- Where the rows of a window are; what is not now has no state.
+CREATE FUNCTION twmesh.matrix_source(the_metric text, win text) RETURNS text
+LANGUAGE plpgsql IMMUTABLE
+AS $$
+BEGIN
+    CASE
+        WHEN win = 'now' THEN RETURN 'twmesh.matrix_row';
+        WHEN win NOT IN ('5min', '1h', '24h') OR win IS NULL THEN
+            RAISE EXCEPTION 'win: expected now, 5min, 1h or 24h, found %',
+                coalesce(quote_literal(win), 'NULL')
+                USING ERRCODE = 'invalid_parameter_value';
+        WHEN the_metric = 'state' THEN
+            RAISE EXCEPTION 'win: expected now for the metric state, found %',
+                quote_literal(win)
+                USING ERRCODE = 'invalid_parameter_value';
+        ELSE RETURN format('(SELECT *, as_of AS newest_measured_at
+            FROM twmesh.matrix_window WHERE win = %L)', win);
+    END CASE;
+END $$;
+COMMENT ON FUNCTION twmesh.matrix_source(text, text) IS
+    'SQL of the rows of a window (now, 5min, 1h, 24h) for twmesh.matrix_expression().';
 
 -- Which cells of an array speak of nodes that are there. One array for a class:
 -- the usual row has exactly these, but for itself.
@@ -138,7 +203,7 @@ COMMENT ON FUNCTION twmesh.matrix_value(text) IS
     'SQL of a matrix metric over aliases r of twmesh.matrix_row and s of twmesh.node, without the cells of nodes that are gone; its $1 is twmesh.matrix_generations().';
 
 CREATE FUNCTION twmesh.matrix_metric(the_metric text,
-    the_class text DEFAULT NULL)
+    the_class text DEFAULT NULL, win text DEFAULT 'now')
 RETURNS TABLE (src text, src_slot integer, measured_at timestamptz,
                value real[])
 LANGUAGE plpgsql STABLE
@@ -146,17 +211,18 @@ AS $$
 BEGIN
     RETURN QUERY EXECUTE format('
         SELECT s.name::text, s.slot, r.newest_measured_at, %s
-          FROM twmesh.matrix_row r
+          FROM %s r
           JOIN twmesh.node s ON s.node_id = r.src_id
          WHERE r.class_id = $2 ORDER BY s.slot',
-        twmesh.matrix_value(the_metric))
+        twmesh.matrix_value(the_metric),
+        twmesh.matrix_source(the_metric, win))
         USING twmesh.matrix_generations(), twmesh.matrix_class(the_class);
 END $$;
-COMMENT ON FUNCTION twmesh.matrix_metric(text, text) IS
-    'One metric of the whole matrix, a row per source: value[i] is of the direction to the node whose slot (node_status.slot) is i. NULL: nothing known, or no such node. The newest results of each session; whether they are stale is said by node_status.';
+COMMENT ON FUNCTION twmesh.matrix_metric(text, text, text) IS
+    'One metric of the whole matrix, a row per source: value[i] is of the direction to the node whose slot (node_status.slot) is i. NULL: nothing known, or no such node. win: now (the newest results of each session; whether they are stale is said by node_status), 5min, 1h or 24h of closed buckets.';
 
 CREATE FUNCTION twmesh.matrix_from(the_src text, the_metric text,
-    the_class text DEFAULT NULL)
+    the_class text DEFAULT NULL, win text DEFAULT 'now')
 RETURNS TABLE (dst text, value real)
 LANGUAGE plpgsql STABLE
 AS $$
@@ -171,19 +237,20 @@ BEGIN
     END IF;
     RETURN QUERY EXECUTE format('
         SELECT d.name::text, u.v
-          FROM twmesh.matrix_row r,
+          FROM %s r,
                unnest(r.generation, %s) WITH ORDINALITY AS u (g, v, slot)
           JOIN twmesh.node d ON d.slot = u.slot AND d.slot_generation = u.g
                AND d.removed_at IS NULL
          WHERE r.src_id = $1 AND r.class_id = $2 ORDER BY d.name',
+        twmesh.matrix_source(the_metric, win),
         twmesh.matrix_expression(the_metric))
         USING id, twmesh.matrix_class(the_class);
 END $$;
-COMMENT ON FUNCTION twmesh.matrix_from(text, text, text) IS
+COMMENT ON FUNCTION twmesh.matrix_from(text, text, text, text) IS
     'One metric of all directions from a node.';
 
 CREATE FUNCTION twmesh.matrix_to(the_dst text, the_metric text,
-    the_class text DEFAULT NULL)
+    the_class text DEFAULT NULL, win text DEFAULT 'now')
 RETURNS TABLE (src text, value real)
 LANGUAGE plpgsql STABLE
 AS $$
@@ -207,17 +274,18 @@ BEGIN
             '::real\[\]$', '') || '[$2])::real' END;
     RETURN QUERY EXECUTE format('
         SELECT s.name::text, CASE WHEN r.generation[$2] = $3 THEN %s END
-          FROM twmesh.matrix_row r
+          FROM %s r
           JOIN twmesh.node s ON s.node_id = r.src_id
-         WHERE r.class_id = $4 AND r.src_id <> $1 ORDER BY s.name', place)
+         WHERE r.class_id = $4 AND r.src_id <> $1 ORDER BY s.name',
+        place, twmesh.matrix_source(the_metric, win))
         USING d.node_id, d.slot, d.slot_generation,
               twmesh.matrix_class(the_class);
 END $$;
-COMMENT ON FUNCTION twmesh.matrix_to(text, text, text) IS
+COMMENT ON FUNCTION twmesh.matrix_to(text, text, text, text) IS
     'One metric of all directions to a node.';
 
 CREATE FUNCTION twmesh.site_matrix(the_metric text,
-    the_class text DEFAULT NULL)
+    the_class text DEFAULT NULL, win text DEFAULT 'now')
 RETURNS TABLE (src_site text, dst_site text, measured bigint, worst real,
                mean double precision, best real)
 LANGUAGE plpgsql STABLE
@@ -230,7 +298,7 @@ BEGIN
             SELECT coalesce(s.site_id, 0) AS src_id, $3[u.slot] AS dst_id,
                    count(u.v) AS measured, max(u.v) AS worst,
                    sum(u.v::float8) AS total, min(u.v) AS best
-              FROM twmesh.matrix_row r
+              FROM %s r
               JOIN twmesh.node s ON s.node_id = r.src_id
               CROSS JOIN LATERAL unnest(%s) WITH ORDINALITY AS u (v, slot)
              WHERE r.class_id = $2
@@ -242,6 +310,7 @@ BEGIN
           LEFT JOIN twmesh.site b ON b.site_id = x.dst_id
          WHERE x.measured > 0
          ORDER BY a.name, b.name',
+        twmesh.matrix_source(the_metric, win),
         twmesh.matrix_value(the_metric))
         USING twmesh.matrix_generations(), twmesh.matrix_class(the_class),
               (SELECT array_agg(coalesce(n.site_id, 0) ORDER BY g.slot)
@@ -250,11 +319,11 @@ BEGIN
                  LEFT JOIN twmesh.node n ON n.slot = g.slot
                       AND n.removed_at IS NULL);
 END $$;
-COMMENT ON FUNCTION twmesh.site_matrix(text, text) IS
+COMMENT ON FUNCTION twmesh.site_matrix(text, text, text) IS
     'One metric between sites: the number of directions that have it, its worst (largest), mean and best. Site NULL: nodes without one. Pairs without any have no row.';
 
 CREATE FUNCTION twmesh.worst_paths(n integer DEFAULT 100,
-    the_metric text DEFAULT 'loss_max_pct', the_class text DEFAULT NULL)
+    the_metric text DEFAULT 'loss_max_pct', the_class text DEFAULT NULL, win text DEFAULT 'now')
 RETURNS TABLE (src text, dst text, value real)
 LANGUAGE plpgsql STABLE
 AS $$
@@ -267,15 +336,16 @@ BEGIN
     RETURN QUERY EXECUTE format('
         SELECT w.src, d.name::text, w.v
           FROM (SELECT s.name::text AS src, u.slot, u.v
-                  FROM twmesh.matrix_row r
+                  FROM %s r
                   JOIN twmesh.node s ON s.node_id = r.src_id
                   CROSS JOIN LATERAL unnest(%s) WITH ORDINALITY AS u (v, slot)
                  WHERE r.class_id = $2 AND u.v IS NOT NULL
                  ORDER BY u.v DESC LIMIT $3) w
           JOIN twmesh.node d ON d.slot = w.slot AND d.removed_at IS NULL
          ORDER BY w.v DESC, w.src, d.name',
+        twmesh.matrix_source(the_metric, win),
         twmesh.matrix_value(the_metric))
         USING twmesh.matrix_generations(), twmesh.matrix_class(the_class), n;
 END $$;
-COMMENT ON FUNCTION twmesh.worst_paths(integer, text, text) IS
+COMMENT ON FUNCTION twmesh.worst_paths(integer, text, text, text) IS
     'The n directions with the largest values of a metric, worst first.';

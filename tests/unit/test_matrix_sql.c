@@ -134,6 +134,47 @@ START_TEST(a_removed_nodes_numbers_are_shown_to_nobody)
 }
 END_TEST
 
+/* The state of windows is made by the keeper (test_rollup.c); here by hand. */
+START_TEST(windows_are_read_alike)
+{
+	uint32_t lon;
+
+	three_nodes(&lon);
+	sql_do(
+	    "INSERT INTO twmesh_private.path_window SELECT src_id, class_id, "
+	    "'1h', now(), 1, 0, generation, sent, sent, sent, lost, "
+	    "lost_undet, lost_bwd, lost, delay_ms, jitter_ms, rtt_ms, "
+	    "rtt_p99_ms, back_delay_ms, back_jitter_ms, clock_err_ms, hops, "
+	    "flags, loss_max_pct FROM twmesh_private.path_state WHERE "
+	    "cardinality(generation) > 0");
+	for (size_t i = 0; i < METRICS; i++) {
+		char sql[512];
+
+		(void)snprintf(
+		    sql, sizeof(sql),
+		    "SELECT count(*) FILTER (WHERE a IS DISTINCT FROM b) || ' "
+		    "' || count(*) FROM (SELECT * FROM "
+		    "twmesh.worst_paths(9, '%s')) a FULL JOIN (SELECT * FROM "
+		    "twmesh.worst_paths(9, '%s', 'demo', '1h')) b USING (src, "
+		    "dst)",
+		    metrics[i], metrics[i]);
+		ck_assert(sql_is(sql, i == 0 ? "0 3" : "0 4"));
+		(void)snprintf(
+		    sql, sizeof(sql),
+		    "SELECT count(*) || ' ' || count(value) FROM "
+		    "twmesh.matrix_to('fra1', '%s', 'demo', '1h') UNION ALL "
+		    "SELECT count(*) || ' ' || count(value) FROM "
+		    "twmesh.matrix_to('fra1', '%s', 'demo', '24h') LIMIT 1",
+		    metrics[i], metrics[i]);
+		ck_assert(sql_is(sql, i == 0 ? "2 1" : "2 2"));
+	}
+	ck_assert_int_eq(sql_number("SELECT count(*) FROM "
+	                            "twmesh.matrix_metric('rtt_ms', 'demo', "
+	                            "'5min')"),
+	                 0);
+}
+END_TEST
+
 static void
 refused(const char *sql, const char *word)
 {
@@ -154,6 +195,10 @@ START_TEST(wrong_arguments_are_told_what_was_expected)
 	refused("SELECT twmesh.matrix_to('x', 'rtt_ms')",
 	        "expected the name of a node, found 'x'");
 	refused("SELECT twmesh.matrix_from(NULL, 'rtt_ms')", "found NULL");
+	refused("SELECT twmesh.matrix_metric('rtt_ms', 'demo', '2h')",
+	        "expected now, 5min, 1h or 24h, found '2h'");
+	refused("SELECT twmesh.matrix_metric('state', NULL, '1h')",
+	        "expected now for the metric state, found '1h'");
 	refused("SELECT twmesh.worst_paths(-1)",
 	        "expected a number of paths from 0, found -1");
 	refused("SELECT twmesh.site_matrix('rtt_ms; DROP TABLE x')",
@@ -172,6 +217,7 @@ suite(void)
 	tcase_add_checked_fixture(t, set_up, tear_down);
 	tcase_add_test(t, functions_say_what_the_view_says);
 	tcase_add_test(t, a_removed_nodes_numbers_are_shown_to_nobody);
+	tcase_add_test(t, windows_are_read_alike);
 	tcase_add_test(t, wrong_arguments_are_told_what_was_expected);
 	suite_add_tcase(s, t);
 	return s;

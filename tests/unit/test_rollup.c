@@ -344,8 +344,9 @@ static const char wrong_cells[] =
     "'5 minutes' WHEN '1h' THEN interval '1 hour' ELSE interval '24 hours' "
     "END) x WHERE (w.sent[d.slot], w.lost[d.slot], w.lost_undet[d.slot], "
     "w.lost_bwd[d.slot], w.generation[d.slot], coalesce(w.intervals[d.slot], "
-    "0)) IS DISTINCT FROM (x.sent, x.lost, x.undet, x.bwd, CASE WHEN x.n > 0 "
-    "THEN d.slot_generation ELSE 0 END, x.n) OR coalesce(abs(w.rtt_ms[d.slot] "
+    "0), w.loss_max_pct[d.slot]) IS DISTINCT FROM (x.sent, x.lost, x.undet, "
+    "x.bwd, CASE WHEN x.n > 0 THEN d.slot_generation ELSE 0 END, x.n, (100.0 "
+    "* x.lost / nullif(x.sent, 0))::real) OR coalesce(abs(w.rtt_ms[d.slot] "
     "- x.rtt) > 1e-3, w.rtt_ms[d.slot] IS DISTINCT FROM x.rtt) OR "
     "(w.rtt_p99_ms[d.slot] IS NOT NULL AND abs(w.rtt_p99_ms[d.slot] - x.p99) "
     "> 0.9)";

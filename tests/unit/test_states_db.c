@@ -103,6 +103,43 @@ START_TEST(limits_over_the_floor_need_a_floor)
 }
 END_TEST
 
+START_TEST(floors_are_medians_of_hours)
+{
+	box_pump(&box);
+	ck_assert_int_eq(sql_number("SELECT twmesh_private.refresh_floors(10)"),
+	                 0);
+	set_limits("(1, 'crit', 'rtt_ms', 'floor times', 2)");
+	sql_do("SELECT twmesh_private.add_rollup_partition(3600, "
+	       "current_date), twmesh_private.add_rollup_partition(3600, "
+	       "current_date - 9)");
+	/* hours of 10, 11, .. 20 ms, one without a reply, one long ago */
+	sql_do(
+	    "INSERT INTO twmesh.rollup_1h SELECT (jsonb_populate_record("
+	    "NULL::twmesh.rollup_1h, (SELECT jsonb_object_agg(attname, 0) FROM "
+	    "pg_attribute WHERE attrelid = 'twmesh.rollup_1h'::regclass AND "
+	    "attnum > 0 AND attnotnull) || jsonb_build_object('ts', h.at, "
+	    "'src_id', s.node_id, 'dst_id', d.node_id, 'class_id', 1, "
+	    "'rtt_mean_ms', h.ms, 'fwd_mean_ms', h.ms / 2, 'fwd_ipdv_ms', "
+	    "1))).* FROM twmesh.node s, twmesh.node d, (SELECT "
+	    "date_trunc('hour', now()) - g * interval '1 hour' AS at, 10.0 + g "
+	    "AS ms FROM generate_series(0, 10) g UNION ALL SELECT "
+	    "date_trunc('hour', now()) - interval '11 hours', NULL UNION ALL "
+	    "SELECT date_trunc('hour', now()) - interval '8 days', 500) h "
+	    "WHERE s.name = 'ams1' AND d.name = 'fra1' AND EXISTS (SELECT FROM "
+	    "pg_inherits WHERE inhparent = 'twmesh.rollup_1h'::regclass)");
+	ck_assert_int_eq(sql_number("SELECT twmesh_private.refresh_floors(10)"),
+	                 2);
+	ck_assert_int_eq(sql_number("SELECT twmesh_private.refresh_floors(10)"),
+	                 0);
+	ck_assert(
+	    sql_is("SELECT f.generation::text || ' ' || f.rtt_ms::text || ' ' "
+	           "|| f.delay_ms::text || ' ' || f.jitter_ms::text FROM "
+	           "twmesh_private.path_floor f JOIN twmesh.node n ON "
+	           "n.node_id = f.src_id WHERE n.name = 'ams1'",
+	           "{1,1} {NULL,15} {NULL,7.5} {NULL,1}"));
+}
+END_TEST
+
 /* What a transaction undid is not told. */
 START_TEST(a_failed_transaction_leaves_no_change)
 {
@@ -153,6 +190,7 @@ suite(void)
 	tcase_add_checked_fixture(t, set_up, tear_down);
 	tcase_add_test(t, a_class_warns_by_its_limits);
 	tcase_add_test(t, limits_over_the_floor_need_a_floor);
+	tcase_add_test(t, floors_are_medians_of_hours);
 	tcase_add_test(t, a_failed_transaction_leaves_no_change);
 	tcase_add_test(t, nodes_change_too);
 	suite_add_tcase(s, t);

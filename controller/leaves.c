@@ -25,6 +25,8 @@
 #define FOR_READERS_MS "60000"
 /* Results of a day that is over come for a while. */
 #define CLOSED_AFTER "interval '1 hour'"
+/* And late ones for as long as a spool keeps them. */
+#define LATE_FOR "interval '4 days'"
 /* Of a partition that is detached and to be dropped. */
 #define DOOMED "'Has outlived its use, is being dropped.'"
 
@@ -146,7 +148,8 @@ find_due(struct pgc *db, const struct keep *keep, struct due *d,
 	        "l.parent = 'result' AND NOT l.pending AND x.indisvalid IS "
 	        "NOT TRUE AND t_to + " CLOSED_AFTER " <= clock_timestamp() "
 	        "UNION ALL SELECT 'spare', l.name, l.parent, 5 FROM l WHERE "
-	        "l.ours AND l.parent = 'result' AND NOT l.pending AND EXISTS "
+	        "l.ours AND l.parent = 'result' AND NOT l.pending AND l.t_to "
+	        "+ " LATE_FOR " <= clock_timestamp() AND EXISTS "
 	        "(SELECT FROM pg_index x WHERE x.indexrelid = "
 	        "to_regclass('twmesh.' || l.name || '_path') AND "
 	        "x.indisvalid) AND to_regclass('twmesh.' || l.name || "

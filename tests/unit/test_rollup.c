@@ -17,7 +17,7 @@
 
 #define ME "00000000-0000-0000-0000-000000000001"
 #define OTHER "00000000-0000-0000-0000-000000000002"
-#define BATCHES 120
+#define BATCHES 90
 #define ROWS 12 /* of a batch */
 
 static struct rng rng;

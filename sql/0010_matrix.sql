@@ -349,3 +349,31 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION twmesh.worst_paths(integer, text, text, text) IS
     'The n directions with the largest values of a metric, worst first.';
+
+-- Rights, as in 0004 ------------------------------------------------------
+
+DO $$
+DECLARE
+    o record;
+BEGIN
+    IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'twmesh_reader') THEN
+        GRANT SELECT ON twmesh.matrix_row, twmesh.matrix_window TO twmesh_reader;
+    END IF;
+    IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'twmesh_writer') THEN
+        GRANT SELECT ON twmesh.matrix_row, twmesh.matrix_window TO twmesh_writer;
+    END IF;
+    IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'twmesh_owner')
+       AND pg_get_userbyid((SELECT nspowner FROM pg_namespace
+                             WHERE nspname = 'twmesh')) = 'twmesh_owner' THEN
+        FOR o IN SELECT format('VIEW %s', v) AS name
+                   FROM unnest(ARRAY['twmesh.matrix_row', 'twmesh.matrix_window']) v
+                 UNION ALL
+                 SELECT format('FUNCTION %s', p.oid::regprocedure)
+                   FROM pg_proc p
+                  WHERE p.pronamespace = 'twmesh'::regnamespace
+                    AND pg_get_userbyid(p.proowner) <> 'twmesh_owner'
+        LOOP
+            EXECUTE format('ALTER %s OWNER TO twmesh_owner', o.name);
+        END LOOP;
+    END IF;
+END $$;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Every piece of SQL in docs/SCHEMA.md runs. */
+/* The schema as a product: every piece of SQL in docs/SCHEMA.md runs, and every
+ * object says what it is. */
 #include "tests/unit/writerbox.h"
 
 #define RECIPES_MIN 20
@@ -57,6 +58,25 @@ START_TEST(every_recipe_runs)
 }
 END_TEST
 
+START_TEST(every_object_has_a_comment)
+{
+	static const char without[] =
+	    "WITH ours AS (SELECT oid FROM pg_namespace WHERE nspname IN "
+	    "('twmesh', 'twmesh_private')), rel AS (SELECT c.oid, "
+	    "c.oid::regclass::text AS name FROM pg_class c JOIN ours ON "
+	    "ours.oid = c.relnamespace WHERE c.relkind IN ('r', 'p', 'v')) "
+	    "SELECT coalesce(string_agg(name, ', '), 'none') FROM (SELECT name "
+	    "FROM rel WHERE obj_description(oid, 'pg_class') IS NULL UNION ALL "
+	    "SELECT rel.name || '.' || a.attname FROM rel JOIN pg_attribute a "
+	    "ON a.attrelid = rel.oid WHERE a.attnum > 0 AND NOT a.attisdropped "
+	    "AND col_description(rel.oid, a.attnum) IS NULL UNION ALL SELECT "
+	    "p.oid::regprocedure::text FROM pg_proc p JOIN ours ON ours.oid = "
+	    "p.pronamespace WHERE obj_description(p.oid, 'pg_proc') IS NULL) x";
+
+	ck_assert(sql_is(without, "none"));
+}
+END_TEST
+
 static Suite *
 suite(void)
 {
@@ -65,6 +85,7 @@ suite(void)
 
 	tcase_add_checked_fixture(t, set_up, tear_down);
 	tcase_add_test(t, every_recipe_runs);
+	tcase_add_test(t, every_object_has_a_comment);
 	suite_add_tcase(s, t);
 	return s;
 }

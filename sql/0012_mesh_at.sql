@@ -206,6 +206,62 @@ BEGIN
     END LOOP;
 END $$;
 
+-- How much it takes --------------------------------------------------------
+
+CREATE FUNCTION twmesh.db_size(keep_raw_days integer DEFAULT 7,
+    keep_5min_days integer DEFAULT 90, keep_1h_days integer DEFAULT 1826)
+RETURNS TABLE (level text, partitions bigint, rows bigint, heap_bytes bigint,
+               index_bytes bigint, bytes_per_row double precision,
+               measured boolean, planned_rows_per_day bigint,
+               keep_days integer, projected_bytes bigint)
+LANGUAGE sql STABLE
+AS $$
+    WITH pairs AS (
+        SELECT k.interval_ms, k.detail, count(*) AS n
+          FROM twmesh.class k
+          JOIN twmesh.node s ON s.removed_at IS NULL AND s.kind = 'node'
+          JOIN twmesh.node d ON d.removed_at IS NULL AND d.node_id <> s.node_id
+               AND s.mesh_mask & d.mesh_mask & k.mesh_mask
+                   & (s.hub_mask | d.hub_mask) <> 0
+         WHERE k.retired_at IS NULL
+         GROUP BY k.class_id, k.interval_ms, k.detail
+    ), plan AS (
+        SELECT coalesce(sum(n * 86400000 / interval_ms), 0)::bigint AS raw,
+               coalesce(sum(n * 86400000 / interval_ms)
+                        FILTER (WHERE detail), 0)::bigint AS details,
+               coalesce(sum(n), 0)::bigint AS sessions
+          FROM pairs
+    ), want AS (
+        -- Octets per row with indexes, as measured, where there are none.
+        SELECT v.* FROM plan, LATERAL (VALUES
+               (1, 'result', plan.raw, keep_raw_days, 240.0::float8),
+               (2, 'result_detail', plan.details, keep_raw_days, 420.0),
+               (3, 'rollup_5min', plan.sessions * 288, keep_5min_days, 373.0),
+               (4, 'rollup_1h', plan.sessions * 24, keep_1h_days, 331.0))
+               AS v (place, level, per_day, days, usual)
+    ), have AS (
+        SELECT w.place, count(c.oid) AS partitions,
+               coalesce(sum(greatest(c.reltuples, 0)), 0)::bigint AS rows,
+               coalesce(sum(pg_table_size(c.oid)), 0)::bigint AS heap,
+               coalesce(sum(pg_indexes_size(c.oid)), 0)::bigint AS index
+          FROM want w
+          LEFT JOIN pg_inherits i
+               ON i.inhparent = to_regclass('twmesh.' || w.level)
+          LEFT JOIN pg_class c ON c.oid = i.inhrelid
+         GROUP BY w.place
+    )
+    SELECT w.level, h.partitions, h.rows, h.heap, h.index, x.per_row,
+           h.rows >= 100000, w.per_day, w.days,
+           (x.per_row * w.per_day * w.days)::bigint
+      FROM want w JOIN have h USING (place)
+     CROSS JOIN LATERAL (SELECT CASE WHEN h.rows >= 100000
+                THEN (h.heap + h.index)::float8 / h.rows
+                ELSE w.usual END AS per_row) x
+     ORDER BY w.place
+$$;
+COMMENT ON FUNCTION twmesh.db_size(integer, integer, integer) IS
+    'Size of the history by level, now (rows as of the last ANALYZE) and as the plan in force will fill it when results are kept for so many days: octets per row with indexes as they are now (measured), or a usual value below 100,000 rows.';
+
 -- Rights, as in 0004 ------------------------------------------------------
 
 DO $$

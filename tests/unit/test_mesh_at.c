@@ -103,6 +103,28 @@ START_TEST(what_is_missing_is_counted)
 }
 END_TEST
 
+START_TEST(the_plan_says_how_large_it_gets)
+{
+	/* two directions of a class of 2 s, with details of no class */
+	ck_assert(sql_is("SELECT string_agg(level || ' ' || "
+	                 "planned_rows_per_day || ' ' || keep_days || ' ' || "
+	                 "(projected_bytes = bytes_per_row * "
+	                 "planned_rows_per_day * keep_days), ', ') FROM "
+	                 "twmesh.db_size(7, 90, 1000)",
+	                 "result 86400 7 true, result_detail 0 7 true, "
+	                 "rollup_5min 576 90 true, rollup_1h 48 1000 true"));
+	sql_do(
+	    "INSERT INTO twmesh.result SELECT now(), g, g, g, 1, 2000, 1, "
+	    "1, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, "
+	    "1, 1, 1, 1, 1, 1, 1, 1, 0, NULL FROM generate_series(1, 100000) "
+	    "g; ANALYZE twmesh.result");
+	ck_assert(sql_is("SELECT rows || ' ' || measured || ' ' || "
+	                 "(bytes_per_row BETWEEN 100 AND 400) FROM "
+	                 "twmesh.db_size() WHERE level = 'result'",
+	                 "100000 true true"));
+}
+END_TEST
+
 static void
 refused(const char *sql, const char *word)
 {
@@ -134,6 +156,7 @@ suite(void)
 	tcase_add_test(t, the_mesh_as_it_was);
 	tcase_add_test(t, what_differs_between_two_times);
 	tcase_add_test(t, what_is_missing_is_counted);
+	tcase_add_test(t, the_plan_says_how_large_it_gets);
 	tcase_add_test(t, wrong_arguments_are_told_what_was_expected);
 	suite_add_tcase(s, t);
 	return s;

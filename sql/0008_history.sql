@@ -236,6 +236,39 @@ COMMENT ON TABLE twmesh.rollup_1h IS
 
 -- Partitions --------------------------------------------------------------
 
+CREATE FUNCTION twmesh_private.is_large_mesh() RETURNS boolean
+LANGUAGE sql STABLE
+RETURN (SELECT coalesce(sum(n.n * (n.n - 1) * (86400000 / k.interval_ms)), 0)
+               > 1e8
+          FROM twmesh.class k,
+               (SELECT count(*)::numeric AS n FROM twmesh.node
+                 WHERE removed_at IS NULL) n
+         WHERE k.retired_at IS NULL);
+COMMENT ON FUNCTION twmesh_private.is_large_mesh() IS
+    'Whether more than 100 million results a day are to be expected: then the index of an open day must not cost ingest anything.';
+
+-- What finds a source's rows in an open day. A btree (src_id, ts) costs ingest
+-- a tenth, and finds a path's last hour in 10 ms where BRIN takes 100 and more:
+-- worth it but where ingest is what counts. BRIN beside it is of ts alone, or
+-- the planner would take it for cheaper than the btree, and be wrong. The btree
+-- goes when (src_id, dst_id, ts) is there and no late rows come any more.
+CREATE FUNCTION twmesh_private.index_open_day(part text) RETURNS void
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    large boolean := twmesh_private.is_large_mesh();
+BEGIN
+    EXECUTE format('CREATE INDEX %I ON twmesh.%I USING brin (%s)
+        WITH (pages_per_range = 32, autosummarize = on)', part || '_brin',
+        part, CASE WHEN large THEN 'ts, src_id' ELSE 'ts' END);
+    IF NOT large THEN
+        EXECUTE format('CREATE INDEX %I ON twmesh.%I (src_id, ts)',
+            part || '_src', part);
+    END IF;
+END $$;
+COMMENT ON FUNCTION twmesh_private.index_open_day(text) IS
+    'Makes the indexes of a new partition of twmesh.result.';
+
 -- The partitions of a day belong together. A caller that must not wait behind
 -- a long reader has a short lock_timeout, as here.
 CREATE OR REPLACE FUNCTION twmesh_private.add_partition(day date)
@@ -269,15 +302,7 @@ BEGIN
         EXECUTE format('COMMENT ON TABLE twmesh.%I IS %L', part,
             'Partition of twmesh.' || parent || ' for ' || day || ' UTC.');
         IF parent = 'result' THEN
-            EXECUTE format('CREATE INDEX %I ON twmesh.%I USING brin
-                (ts) WITH (pages_per_range = 32, autosummarize = on)',
-                part || '_brin', part);
-            -- One path of an open day, and rollups: a tenth of ingest's time,
-            -- where BRIN takes ten times as long and grows with the day.
-            -- Dropped when (src_id, dst_id, ts) is there and no late rows come
-            -- any more.
-            EXECUTE format('CREATE INDEX %I ON twmesh.%I (src_id, ts)',
-                part || '_src', part);
+            PERFORM twmesh_private.index_open_day(part);
         ELSE
             EXECUTE format('CREATE INDEX %I ON twmesh.%I
                 (src_id, ts, dst_id, class_id)', part || '_key', part);
@@ -300,11 +325,8 @@ COMMENT ON FUNCTION twmesh_private.add_partition(date) IS
     'Makes and attaches the partitions of a UTC day; false when they are there.';
 
 
--- Of ts alone: with the source in it the planner takes it for cheaper than the
--- btree, and is wrong.
+-- Indexes are the partitions' own; those there are get their btree.
 DROP INDEX twmesh.result_brin;
-CREATE INDEX result_brin ON twmesh.result
-    USING brin (ts) WITH (pages_per_range = 32, autosummarize = on);
 DO $$
 DECLARE
     p regclass;
@@ -315,8 +337,7 @@ BEGIN
                  WHERE i.inhparent = 'twmesh.result'::regclass
                    AND c.relname >= 'result_' || to_char(current_date - 4, 'YYYYMMDD')
     LOOP
-        EXECUTE format('CREATE INDEX %I ON twmesh.%I (src_id, ts)',
-            part || '_src', part);
+        PERFORM twmesh_private.index_open_day(part);
     END LOOP;
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'twmesh_writer') THEN
         FOR p IN SELECT inhrelid::regclass FROM pg_inherits
@@ -934,7 +955,8 @@ COMMENT ON FUNCTION twmesh.path_histogram(text, text, text, timestamptz,
 
 -- Rights, as in 0004 ------------------------------------------------------
 
-REVOKE ALL ON FUNCTION twmesh_private.lease_take(text, uuid, interval),
+REVOKE ALL ON FUNCTION twmesh_private.is_large_mesh(),
+    twmesh_private.index_open_day(text), twmesh_private.lease_take(text, uuid, interval),
     twmesh_private.add_rollup_partition(integer, date),
     twmesh_private.leaf_is_old(text, integer, integer, integer),
     twmesh_private.drop_leaf(text, integer, integer, integer) FROM PUBLIC;

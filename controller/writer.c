@@ -212,8 +212,8 @@ set_up(struct writer *w, struct pgc_err *err)
 	       hosts_read(w->hosts, w->db, err) &&
 	       state_db_attach(w->state, w->db, err) &&
 	       audit_attach(w->db, w->opts.reference_n, err) &&
-	       partitions_make(w, err) && write_metrics_once(w, err) &&
-	       make_plan(w, err);
+	       write_metrics_once(w, err) && make_plan(w, err) &&
+	       partitions_make(w, err); /* by the plan's volume */
 }
 
 static void

@@ -238,6 +238,13 @@ describe_loss(const struct cell *c, const struct finding *f, bool again,
 		               f->lost, f->sent);
 }
 
+/* Digits that matter: on a LAN round trips are microseconds. */
+static int
+delay_decimals(double ms)
+{
+	return fabs(ms) < 1 ? 3 : 1;
+}
+
 /* Over which limit: that of the state it is a reason for. */
 static void
 describe_delay(const struct cell *c, const struct limits *l,
@@ -253,14 +260,17 @@ describe_delay(const struct cell *c, const struct limits *l,
 	    level == CRIT || l->warn[f->metric].over == LIMIT_NONE;
 	const struct limit *limit =
 	    crit ? &l->crit[f->metric] : &l->warn[f->metric];
+	const double value = (double)f->value;
+	const double most = (double)(crit ? f->crit : f->warn);
+	const double floor_ms = (double)c->floor_ms[f->metric];
 	int n =
-	    snprintf(out, size, "%s %.1f ms, limit %.1f ms", name[f->metric],
-	             (double)f->value, (double)(crit ? f->crit : f->warn));
+	    snprintf(out, size, "%s %.*f ms, limit %.*f ms", name[f->metric],
+	             delay_decimals(value), value, delay_decimals(most), most);
 
 	if (n > 0 && (size_t)n < size && limit->over != LIMIT_VALUE)
 		(void)snprintf(
-		    out + n, size - (size_t)n, " (%.1f usually, %s %g)",
-		    (double)c->floor_ms[f->metric],
+		    out + n, size - (size_t)n, " (%.*f usually, %s %g)",
+		    delay_decimals(floor_ms), floor_ms,
 		    limit->over == LIMIT_FLOOR_PLUS ? "plus" : "times",
 		    limit->value);
 }

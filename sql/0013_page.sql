@@ -1,0 +1,235 @@
+-- SPDX-License-Identifier: BSD-2-Clause
+--
+-- The matrix as it is planned: its rows are the sources of a class, its columns
+-- the destinations; and a sentence that speaks of the nodes of that class only,
+-- of warnings, and of limits on delays.
+
+-- As in 0011, but that only those who are in maintenance are named.
+CREATE OR REPLACE VIEW twmesh.matrix_cell AS
+WITH node AS MATERIALIZED (
+    SELECT s.node_id, s.name, s.site, s.state, s.state_why, s.state_since,
+           s.slot, s.slot_generation, s.clock_verdict, s.clock_offset_ms,
+           s.maintenance_since, CASE WHEN s.maintenance_since IS NOT NULL
+           THEN s.name || ': maintenance'
+           || coalesce(' until ' || twmesh.utc_text(s.maintenance_until), '')
+           || coalesce(': ' || nullif(s.maintenance_reason, ''), '') END
+               AS maintenance_why,
+           n.kind, n.mesh_mask, n.hub_mask,
+           EXISTS (SELECT FROM unnest(s.addresses) a WHERE family(a) = 4) AS v4,
+           EXISTS (SELECT FROM unnest(s.addresses) a WHERE family(a) = 6) AS v6
+      FROM twmesh.node_status s
+      JOIN twmesh.node n ON n.node_id = s.node_id
+), class AS MATERIALIZED (
+    SELECT c.*, make_interval(secs => (3 * c.interval_ms + c.loss_timeout_ms
+                   + c.ship_spread_ms) / 1000.0 + 20) AS overdue_after,
+           make_interval(secs => (3 * c.interval_ms + c.loss_timeout_ms
+                   + c.ship_spread_ms) / 1000.0 + 10) AS fresh_after
+      FROM twmesh.class c WHERE c.retired_at IS NULL
+), fresh AS MATERIALIZED (
+    SELECT coalesce(min(started_at), '-infinity') AS started_at
+      FROM twmesh.controller_status WHERE alive
+-- Read twice, each way by its own hash: kept once it would have no statistics,
+-- and 90,000 cells would take minutes instead of a second.
+), cell AS NOT MATERIALIZED (
+    SELECT p.src_id, p.class_id, u.slot::integer AS slot, p.updated_at,
+           p.newest_measured_at, u.generation,
+           p.newest_measured_at - u.behind_us * interval '1 us' AS measured_at,
+           u.state_since, u.state, u.flags, u.hops, u.sent, u.lost, u.epoch,
+           CASE WHEN u.lost_undet = 0 AND u.sent > 0
+                THEN (100.0 * u.lost / u.sent)::real END AS loss_pct,
+           CASE WHEN u.sent > 0
+                THEN (100.0 * u.lost / u.sent)::real END AS loss_max_pct,
+           u.delay_ms, u.jitter_ms, u.rtt_ms, u.rtt_p99_ms, u.clock_err_ms,
+           u.state_why, u.lost_undet, u.lost_bwd, u.back_delay_ms,
+           u.back_jitter_ms
+      FROM twmesh_private.path_state p,
+           unnest(p.generation, p.behind_us, p.state_since, p.state, p.flags,
+                  p.hops, p.sent, p.lost, p.lost_undet, p.epoch, p.delay_ms,
+                  p.jitter_ms, p.rtt_ms, p.rtt_p99_ms, p.clock_err_ms,
+                  p.state_why, p.lost_bwd, p.back_delay_ms,
+                  p.back_jitter_ms) WITH ORDINALITY
+           AS u (generation, behind_us, state_since, state, flags, hops, sent,
+                 lost, lost_undet, epoch, delay_ms, jitter_ms, rtt_ms,
+                 rtt_p99_ms, clock_err_ms, state_why, lost_bwd, back_delay_ms,
+                 back_jitter_ms, slot)
+     WHERE u.generation > 0 AND u.behind_us IS NOT NULL
+), judged AS (
+    SELECT src.node_id AS src_id, dst.node_id AS dst_id, class.class_id,
+           src.name AS src, dst.name AS dst, class.name::text AS class,
+           src.site AS src_site, dst.site AS dst_site,
+           src.state AS src_state, src.state_why AS src_why,
+           src.state_since AS src_since, dst.state AS dst_state,
+           dst.state_why AS dst_why, dst.state_since AS dst_since,
+           least(src.maintenance_since, dst.maintenance_since)
+               AS maintenance_since,
+           concat_ws('; ', src.maintenance_why, dst.maintenance_why)
+               AS maintenance_why,
+           CASE WHEN class.family = 4 AND NOT dst.v4
+                THEN dst.name || ' has no IPv4 address'
+                WHEN class.family = 6 AND NOT dst.v6
+                THEN dst.name || ' has no IPv6 address'
+                WHEN NOT (dst.v4 OR dst.v6)
+                THEN dst.name || ' has no address' END AS no_address,
+           c.measured_at, c.state_since, c.state, c.flags, c.hops, c.sent,
+           c.lost, c.epoch, c.loss_pct, c.loss_max_pct, c.delay_ms,
+           c.jitter_ms, c.rtt_ms, c.rtt_p99_ms, c.clock_err_ms, c.state_why,
+           -- The source is in contact, but its results are not coming.
+           statement_timestamp() - greatest(c.updated_at, fresh.started_at,
+               pg_postmaster_start_time()) > class.overdue_after
+           OR (c.state IN (1, 3) AND c.newest_measured_at - c.measured_at
+               > class.overdue_after) AS overdue,
+           -- Three seconds without a reply, and no newer result that has some.
+           coalesce(o.began_at <= statement_timestamp() - interval '3 s'
+               AND NOT coalesce(c.lost < c.sent AND c.measured_at
+                   - class.interval_ms * interval '1 ms' >= o.first_at, false),
+               false) AS down,
+           o.run_id AS open_run, o.first_at AS open_since,
+           src.clock_verdict IN ('untrusted', 'inconsistent') IS TRUE
+           OR dst.clock_verdict IN ('untrusted', 'inconsistent') IS TRUE
+               AS convicted,
+           c.lost_undet,
+           -- The second witness: the way back of the destination's session,
+           -- over the packets that reached the source. Ages go by the clocks'
+           -- offsets as the controller sees them.
+           coalesce(c.sent > 0 AND statement_timestamp() - c.measured_at
+               + coalesce(src.clock_offset_ms, 0) * interval '1 ms'
+               <= class.fresh_after, false) AS seen,
+           coalesce(w.sent > w.lost AND statement_timestamp() - w.measured_at
+               + coalesce(dst.clock_offset_ms, 0) * interval '1 ms'
+               <= class.fresh_after, false) AS w_seen,
+           w.measured_at AS w_measured_at, w.flags AS w_flags,
+           w.epoch AS w_epoch, w.sent - w.lost + w.lost_undet AS w_sent,
+           w.lost_bwd AS w_lost_min, w.lost_bwd + w.lost_undet AS w_lost,
+           w.back_delay_ms AS w_delay_ms, w.back_jitter_ms AS w_jitter_ms,
+           w.rtt_ms AS w_rtt_ms, w.rtt_p99_ms AS w_rtt_p99_ms,
+           w.clock_err_ms AS w_clock_err_ms, class.interval_ms
+      FROM node src
+      CROSS JOIN node dst
+      CROSS JOIN class
+      CROSS JOIN fresh
+      LEFT JOIN cell c ON c.src_id = src.node_id
+           AND c.class_id = class.class_id AND c.slot = dst.slot
+           AND c.generation = dst.slot_generation
+      LEFT JOIN cell w ON w.src_id = dst.node_id
+           AND w.class_id = class.class_id AND w.slot = src.slot
+           AND w.generation = src.slot_generation
+      LEFT JOIN twmesh_private.loss_run_open o ON o.src_id = src.node_id
+           AND o.dst_id = dst.node_id AND o.class_id = class.class_id
+           AND NOT o.host_limited
+     WHERE src.node_id <> dst.node_id
+       -- The plan: lib/bus/roster.c says the same. (A mesh's bit stands in
+       -- hub_mask of its hubs; in a full mesh everyone is one.)
+       AND src.kind = 'node'
+       AND src.mesh_mask & dst.mesh_mask & class.mesh_mask
+           & (src.hub_mask | dst.hub_mask) <> 0
+), named AS (
+    SELECT j.*,
+           CASE WHEN maintenance_since IS NOT NULL THEN 'maintenance'
+                WHEN measured_at IS NULL OR (state = 0 AND NOT down)
+                THEN 'never'
+                WHEN src_state IN ('stale', 'stopped') OR dst_state = 'stopped'
+                     OR overdue THEN 'stale'
+                WHEN state = 2 OR down THEN 'crit'
+                WHEN state = 3 THEN 'warn'
+                ELSE 'ok' END AS shown
+      FROM judged j
+), picked AS (
+    SELECT n.*, seen::integer + w_seen::integer AS witnesses,
+           shown = 'stale' AND w_seen AND dst_state = 'ok'
+               AND src_state <> 'stopped' AS second,
+           CASE WHEN (lost - lost_undet)::float8 / nullif(sent, 0)
+                     > w_lost::float8 / nullif(w_sent, 0)
+                THEN twmesh.losses_differ(lost - lost_undet, sent, w_lost,
+                                          w_sent)
+                WHEN lost::float8 / nullif(sent, 0)
+                     < w_lost_min::float8 / nullif(w_sent, 0)
+                THEN twmesh.losses_differ(lost, sent, w_lost_min, w_sent)
+                ELSE false END AS differ
+      FROM named n
+)
+SELECT src_id, dst_id, class_id, src, dst, class, shown AS state,
+       CASE shown
+            WHEN 'maintenance' THEN maintenance_since
+            WHEN 'never' THEN NULL
+            WHEN 'stale' THEN CASE
+                 WHEN src_state IN ('stale', 'stopped') THEN src_since
+                 WHEN dst_state = 'stopped' THEN dst_since
+                 ELSE measured_at END
+            ELSE CASE WHEN down AND state <> 2 THEN open_since
+                      ELSE state_since END END AS state_since,
+       CASE shown
+            WHEN 'maintenance' THEN maintenance_why
+            WHEN 'never' THEN CASE
+                 WHEN src_state IN ('stale', 'stopped', 'never')
+                 THEN src || ': ' || src_why
+                 WHEN dst_state = 'stopped' THEN dst || ': ' || dst_why
+                 WHEN measured_at IS NOT NULL THEN coalesce(state_why,
+                      'too few packets to judge')
+                 ELSE coalesce(no_address, 'no result yet') END
+            WHEN 'stale' THEN CASE
+                 WHEN src_state IN ('stale', 'stopped') THEN src_why
+                 WHEN dst_state = 'stopped' THEN dst_why
+                 ELSE coalesce(no_address || ': ', '') || 'no result since '
+                      || twmesh.utc_text(measured_at) || ', although ' || src
+                      || ' is in contact' END
+                 || CASE WHEN second THEN '; the numbers are from '
+                    || dst || '''s session' ELSE '' END
+            WHEN 'crit' THEN
+                 CASE WHEN dst_state = 'stale' THEN dst_why || '; ' ELSE '' END
+                 || concat_ws('; ', CASE WHEN down THEN 'no reply since '
+                        || twmesh.utc_text(open_since) || ' (loss run '
+                        || lpad(to_hex(open_run), 16, '0') || ')' END,
+                        CASE WHEN state = 2 THEN state_why END)
+            ELSE coalesce(state_why, '') END AS state_why,
+       CASE WHEN NOT second THEN loss_pct
+            WHEN w_lost = w_lost_min THEN (100.0 * w_lost / w_sent)::real
+            END AS loss_pct,
+       CASE WHEN second THEN (100.0 * w_lost / w_sent)::real
+            ELSE loss_max_pct END AS loss_max_pct,
+       CASE WHEN second THEN w_delay_ms ELSE delay_ms END AS delay_ms,
+       CASE WHEN second THEN w_jitter_ms ELSE jitter_ms END AS jitter_ms,
+       CASE WHEN second THEN w_rtt_ms ELSE rtt_ms END AS rtt_ms,
+       CASE WHEN second THEN w_rtt_p99_ms ELSE rtt_p99_ms END AS rtt_p99_ms,
+       CASE WHEN NOT second THEN hops END AS hops,
+       CASE WHEN second OR measured_at IS NOT NULL
+            THEN (CASE WHEN second THEN w_flags ELSE flags END) & 96 = 96
+                 AND (CASE WHEN second THEN w_clock_err_ms
+                           ELSE clock_err_ms END) IS NOT NULL
+                 AND NOT convicted END AS one_way_trusted,
+       CASE WHEN second THEN w_clock_err_ms ELSE clock_err_ms END
+            AS clock_err_ms,
+       CASE WHEN second THEN w_sent ELSE sent END AS sent,
+       CASE WHEN second THEN w_lost ELSE lost END AS lost,
+       CASE WHEN second THEN w_measured_at ELSE measured_at END
+            AS measured_at,
+       CASE WHEN second OR measured_at IS NOT NULL THEN greatest(0,
+            extract(epoch FROM statement_timestamp()
+                - CASE WHEN second THEN w_measured_at ELSE measured_at END))
+            ::double precision END AS age_s,
+       CASE WHEN second THEN w_flags ELSE flags END & 16384 <> 0
+            AS backfilled,
+       CASE WHEN second THEN w_flags ELSE flags END & 1 <> 0 AS partial,
+       CASE WHEN second THEN w_epoch ELSE epoch END AS epoch,
+       src_site, dst_site, src_state, dst_state,
+       CASE WHEN down THEN lpad(to_hex(open_run), 16, '0') END AS open_run,
+       CASE WHEN second THEN 'destination'
+            WHEN measured_at IS NOT NULL THEN 'source' END AS numbers_from,
+       witnesses,
+       CASE WHEN witnesses = 2
+            THEN 'loss ' || to_char(100.0 * lost / sent
+                 - 100.0 * w_lost / w_sent, 'FMSG990.0') || ' points'
+                 || coalesce(', delay ' || to_char(
+                    (delay_ms - w_delay_ms)::numeric, 'FMSG9999990.000')
+                    || ' ms', '') END AS witness_gap,
+       CASE WHEN witnesses < 2 THEN NULL
+            WHEN NOT differ THEN 'network'
+            WHEN measured_at <> w_measured_at OR (flags | w_flags) & 1 <> 0
+            THEN NULL
+            ELSE 'instrument at ' || CASE
+                 twmesh.host_at_fault(src_id, flags, w_flags, measured_at,
+                     interval_ms)::integer
+                 - twmesh.host_at_fault(dst_id, w_flags, flags, measured_at,
+                     interval_ms)::integer
+                 WHEN 1 THEN src WHEN -1 THEN dst
+                 ELSE src || ' or ' || dst END END AS witness_verdict
+  FROM picked;

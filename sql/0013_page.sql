@@ -233,3 +233,166 @@ SELECT src_id, dst_id, class_id, src, dst, class, shown AS state,
                  WHEN 1 THEN src WHEN -1 THEN dst
                  ELSE src || ' or ' || dst END END AS witness_verdict
   FROM picked;
+
+CREATE OR REPLACE FUNCTION twmesh.mesh_sentence(the_class text) RETURNS text
+LANGUAGE plpgsql STABLE
+AS $$
+DECLARE
+    n record;
+    c record;
+    worst record;
+    part text[] := '{}';
+    head text;
+    eta integer;
+BEGIN
+    -- Of the nodes that are in a mesh of the class; who is in maintenance is
+    -- named as that only.
+    SELECT count(*) AS nodes,
+           count(*) FILTER (WHERE member) AS members,
+           min(state_why) FILTER (WHERE state_why LIKE 'no controller%') AS why,
+           array_agg(name ORDER BY name) FILTER (WHERE member
+               AND state = 'stale' AND NOT maintained) AS silent,
+           min(state_since) FILTER (WHERE member
+               AND state = 'stale' AND NOT maintained) AS silent_since,
+           array_agg(name ORDER BY name) FILTER (WHERE member
+               AND state = 'stopped' AND NOT maintained) AS stopped,
+           max(state_since) FILTER (WHERE member
+               AND state = 'stopped' AND NOT maintained) AS stopped_since,
+           array_agg(name ORDER BY name) FILTER (WHERE member
+               AND state = 'never' AND NOT maintained) AS absent,
+           array_agg(name ORDER BY name)
+               FILTER (WHERE member AND maintained) AS maintained,
+           max(maintenance_until) FILTER (WHERE member) AS maintained_until
+      INTO n
+      FROM (SELECT s.*, s.maintenance_since IS NOT NULL AS maintained,
+                   coalesce(x.mesh_mask & k.mesh_mask <> 0, false) AS member
+              FROM twmesh.node_status s
+              JOIN twmesh.node x ON x.node_id = s.node_id
+              LEFT JOIN twmesh.class k ON k.name = the_class
+                   AND k.retired_at IS NULL) m;
+    IF n.nodes = 0 THEN
+        RETURN 'no nodes yet';
+    ELSIF n.nodes = 1 THEN
+        RETURN 'one node so far: a mesh needs two';
+    END IF;
+    SELECT count(*) AS directions,
+           count(*) FILTER (WHERE state = 'ok') AS healthy,
+           count(*) FILTER (WHERE state = 'warn') AS warn,
+           count(*) FILTER (WHERE state = 'never' AND src_state <> 'never'
+               AND dst_state <> 'never') AS never,
+           count(*) FILTER (WHERE state = 'never' AND (src_state = 'never'
+               OR dst_state = 'never')) AS waiting,
+           count(*) FILTER (WHERE state = 'maintenance') AS maintained,
+           count(*) FILTER (WHERE state = 'stale' AND src_state = 'stale') AS unseen,
+           count(*) FILTER (WHERE state = 'stale' AND src_state <> 'stale'
+               AND src_state <> 'stopped' AND dst_state <> 'stopped') AS overdue,
+           count(*) FILTER (WHERE state = 'crit' AND dst_state = 'stale') AS gone,
+           count(*) FILTER (WHERE measured_at IS NOT NULL) AS measured
+      INTO c FROM twmesh.matrix_cell WHERE class = the_class;
+    IF c.directions = 0 THEN
+        RETURN CASE WHEN EXISTS (SELECT FROM twmesh.class
+                         WHERE name = the_class AND retired_at IS NULL)
+                    THEN 'no mesh has two nodes of this class yet'
+                    ELSE 'no such class' END;
+    END IF;
+    IF n.why IS NOT NULL THEN
+        RETURN n.why || ': none of ' || c.directions || ' directions is seen';
+    END IF;
+    IF c.measured = 0 THEN
+        eta := twmesh.first_results_s(the_class);
+        RETURN n.members || ' nodes, ' || c.directions || ' directions; '
+            || coalesce('first results in about ' || eta || ' s',
+                        'no results yet');
+    END IF;
+    -- What is in maintenance is expected to be off: no share of it is missing.
+    head := CASE WHEN c.maintained = c.directions
+        THEN 'all ' || c.directions || ' directions are in maintenance'
+        ELSE c.healthy || ' of ' || c.directions - c.maintained
+             || ' directions healthy' END;
+
+    -- The worst: critical first, then by loss; not what a dead host explains.
+    -- Over a limit on delays, or on its way back: the reason says it.
+    SELECT src, dst, state, state_since, loss_max_pct, loss_pct, sent, open_run,
+           CASE WHEN state_why ~ '^(RTT|jitter|one-way delay) '
+                     OR (state <> 'ok' AND loss_max_pct = 0)
+                THEN nullif(split_part(state_why, '; ', 1), '') END AS words
+      INTO worst FROM twmesh.matrix_cell
+     WHERE class = the_class AND dst_state <> 'stale'
+       AND (state IN ('crit', 'warn')
+            OR (state = 'ok' AND loss_max_pct > 0))
+     ORDER BY state = 'crit' DESC, open_run IS NOT NULL DESC,
+           state = 'warn' DESC, loss_max_pct DESC NULLS FIRST, state_since
+     LIMIT 1;
+    IF FOUND THEN
+        part := part || ('worst: ' || worst.src || '→' || worst.dst
+            || CASE WHEN worst.open_run IS NOT NULL
+                    THEN ' gets no reply'
+                    WHEN worst.words IS NOT NULL
+                    THEN ', ' || worst.words
+                    WHEN worst.loss_max_pct IS NULL
+                    THEN ' cannot be sent to'
+                    WHEN worst.loss_max_pct >= 100 THEN ' loses everything'
+                    WHEN worst.loss_pct IS NULL
+                    THEN ' loses up to '
+                         || twmesh.number_text(worst.loss_max_pct) || ' %'
+                    ELSE ' loses '
+                         || twmesh.number_text(worst.loss_pct) || ' %' END
+            || CASE WHEN worst.state <> 'ok'
+                    THEN CASE WHEN worst.words IS NOT NULL AND
+                                   worst.open_run IS NULL
+                              THEN ', since ' ELSE ' since ' END || twmesh.utc_text(worst.state_since)
+                    ELSE '' END);
+    END IF;
+    IF c.warn > 0 THEN
+        part := part || (c.warn
+            || CASE c.warn WHEN 1 THEN ' direction' ELSE ' directions' END
+            || ' over a warning limit');
+    END IF;
+    IF n.silent IS NOT NULL THEN
+        part := part || (twmesh.words_list(n.silent, 4)
+            || CASE WHEN cardinality(n.silent) = 1 THEN ' is' ELSE ' are' END
+            || ' silent since ' || twmesh.utc_text(n.silent_since)
+            || CASE WHEN c.unseen > 0
+                    THEN ', ' || c.unseen || CASE c.unseen
+                         WHEN 1 THEN ' direction' ELSE ' directions' END
+                         || ' unseen' ELSE '' END
+            || CASE WHEN c.gone > 0
+                    THEN ', ' || c.gone || ' towards '
+                         || CASE WHEN cardinality(n.silent) = 1
+                                 THEN 'it' ELSE 'them' END || ' lost'
+                    ELSE '' END);
+    END IF;
+    IF n.stopped IS NOT NULL THEN
+        part := part || (twmesh.words_list(n.stopped, 4)
+            || ' stopped on purpose at ' || twmesh.utc_text(n.stopped_since));
+    END IF;
+    IF c.maintained > 0 THEN
+        part := part || (twmesh.words_list(n.maintained, 4)
+            || CASE WHEN cardinality(n.maintained) = 1
+                    THEN ' is' ELSE ' are' END || ' in maintenance'
+            || CASE WHEN cardinality(n.maintained) = 1
+                    THEN coalesce(' until '
+                         || twmesh.utc_text(n.maintained_until), '')
+                    ELSE '' END
+            || ', ' || c.maintained || CASE c.maintained
+               WHEN 1 THEN ' direction' ELSE ' directions' END);
+    END IF;
+    IF c.overdue > 0 THEN
+        part := part || (c.overdue
+            || CASE c.overdue WHEN 1 THEN ' direction has' ELSE ' directions have' END
+            || ' overdue results');
+    END IF;
+    IF n.absent IS NOT NULL AND c.waiting > 0 THEN
+        part := part || (twmesh.words_list(n.absent, 4)
+            || CASE WHEN cardinality(n.absent) = 1 THEN ' has' ELSE ' have' END
+            || ' never been in contact, ' || c.waiting
+            || CASE c.waiting WHEN 1 THEN ' direction waits'
+                              ELSE ' directions wait' END);
+    END IF;
+    IF c.never > 0 THEN
+        part := part || (c.never
+            || CASE c.never WHEN 1 THEN ' direction has' ELSE ' directions have' END
+            || ' no result yet');
+    END IF;
+    RETURN array_to_string(head || part, '; ');
+END $$;

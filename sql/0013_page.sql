@@ -396,3 +396,86 @@ BEGIN
     END IF;
     RETURN array_to_string(head || part, '; ');
 END $$;
+
+CREATE OR REPLACE FUNCTION twmesh.api_matrix(the_class text DEFAULT NULL) RETURNS json
+LANGUAGE plpgsql STABLE
+AS $$
+DECLARE
+    k text := coalesce(the_class, twmesh.default_class());
+    length_s double precision;
+    cells json;
+    source json;
+    destination json;
+    summary json;
+BEGIN
+    SELECT interval_ms / 1000.0 INTO length_s FROM twmesh.class
+     WHERE name = k AND retired_at IS NULL;
+    IF NOT FOUND AND the_class IS NOT NULL THEN
+        RETURN NULL;
+    END IF;
+    WITH pos AS MATERIALIZED (
+        SELECT node_id, row_number() OVER (ORDER BY name) - 1 AS i
+          FROM twmesh.node_status
+    ), m AS MATERIALIZED (
+        SELECT s.i AS si, d.i AS di, m.*
+          FROM twmesh.matrix_cell m
+          JOIN pos s ON s.node_id = m.src_id
+          JOIN pos d ON d.node_id = m.dst_id
+         WHERE m.class = k ORDER BY s.i, d.i
+    )
+    SELECT json_build_object('n', count(*),
+        'src', coalesce(json_agg(si), '[]'),
+        'dst', coalesce(json_agg(di), '[]'),
+        'state', coalesce(json_agg(state), '[]'),
+        'state_since', coalesce(json_agg(twmesh.iso_utc(state_since)), '[]'),
+        'state_why', coalesce(json_agg(state_why), '[]'),
+        'loss_pct', coalesce(json_agg(loss_pct), '[]'),
+        'loss_max_pct', coalesce(json_agg(loss_max_pct), '[]'),
+        'delay_ms', coalesce(json_agg(delay_ms), '[]'),
+        'jitter_ms', coalesce(json_agg(jitter_ms), '[]'),
+        'rtt_ms', coalesce(json_agg(rtt_ms), '[]'),
+        'rtt_p99_ms', coalesce(json_agg(rtt_p99_ms), '[]'),
+        'hops', coalesce(json_agg(hops), '[]'),
+        'one_way_trusted', coalesce(json_agg(one_way_trusted), '[]'),
+        'clock_err_ms', coalesce(json_agg(clock_err_ms), '[]'),
+        'sent', coalesce(json_agg(sent), '[]'),
+        'lost', coalesce(json_agg(lost), '[]'),
+        'measured_at', coalesce(json_agg(twmesh.iso_utc(measured_at)), '[]'),
+        'age_s', coalesce(json_agg(round(age_s::numeric, 1)), '[]'),
+        'backfilled', coalesce(json_agg(coalesce(backfilled, false)), '[]'),
+        'partial', coalesce(json_agg(coalesce(partial, false)), '[]')),
+        json_build_object(
+        'directions', count(*),
+        'healthy', count(*) FILTER (WHERE state = 'ok'),
+        'states', (SELECT coalesce(json_object_agg(state, n), '{}')
+                     FROM (SELECT state, count(*) AS n FROM m GROUP BY state
+                            ORDER BY state) x),
+        'sentence', twmesh.mesh_sentence(k)),
+        coalesce(json_agg(DISTINCT si ORDER BY si), '[]'),
+        coalesce(json_agg(DISTINCT di ORDER BY di), '[]')
+      INTO cells, summary, source, destination FROM m;
+    RETURN json_build_object(
+        'at', twmesh.iso_utc(statement_timestamp()),
+        'epoch', coalesce((SELECT max(epoch) FROM twmesh.epoch), 0),
+        'class', k,
+        'classes', (SELECT coalesce(json_agg(name ORDER BY class_id), '[]')
+                      FROM twmesh.class WHERE retired_at IS NULL),
+        'interval_s', length_s,
+        'first_results_s', twmesh.first_results_s(k),
+        'database', json_build_object('ok', true, 'since', NULL),
+        'nodes', (SELECT coalesce(json_agg(json_build_object(
+                         'name', name, 'site', coalesce(site, ''),
+                         'kind', kind, 'state', state,
+                         'state_why', state_why)
+                         ORDER BY name), '[]')
+                    FROM twmesh.node_status),
+        'rows', source,
+        'columns', destination,
+        'metrics', (SELECT coalesce(json_agg(json_build_object(
+                         'name', name, 'unit', unit, 'label', label,
+                         'decimals', decimals, 'help', help)
+                         ORDER BY position), '[]')
+                      FROM twmesh.matrix_metric),
+        'cells', cells,
+        'summary', summary);
+END $$;

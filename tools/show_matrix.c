@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A cell is its number, right-aligned, and a mark: colour is never the only
- * channel. Columns are as narrow as the widest number allows; names that do
- * not fit become numbers, which then stand behind the names of the rows. What
- * does not fit the terminal goes below, as another block of columns.
+ * channel. Rows are the sources of the plan, columns its destinations; what is
+ * not planned is blank. Columns are as narrow as the widest number allows;
+ * names that do not fit become numbers, which then stand behind the names of
+ * the rows, and below for columns that are no rows. What does not fit the
+ * terminal goes below, as another block of columns.
  */
 #include "tools/show.h"
 
@@ -20,7 +22,7 @@ static const struct {
 } look[CELL_STATE_N] = {
     [CELL_OK] = {' ', TERM_PLAIN},    [CELL_WARN] = {'+', TERM_WARN},
     [CELL_CRIT] = {'!', TERM_CRIT},   [CELL_STALE] = {'~', TERM_QUIET},
-    [CELL_NEVER] = {'-', TERM_QUIET}, [CELL_MAINTENANCE] = {'m', TERM_QUIET},
+    [CELL_NEVER] = {'-', TERM_QUIET}, [CELL_MAINTENANCE] = {'m', TERM_CALM},
     [CELL_OTHER] = {'?', TERM_WARN},
 };
 
@@ -41,9 +43,11 @@ struct grid {
 	const struct doc_matrix *m;
 	const struct matrix_metric_info *metric;
 	uint32_t *at; /* owned: node_n x node_n, cell index + 1; 0: none */
-	bool *shown;  /* owned: nodes that have a cell */
+	bool *sends, *reflects; /* owned: nodes that have a cell as such */
+	size_t *row, *column;   /* owned: those nodes */
+	size_t row_n, column_n;
 	int cell_width, row_width, decimals;
-	bool numbered;
+	bool numbered, blank; /* some pair is not planned */
 	size_t states[CELL_STATE_N];
 };
 
@@ -79,35 +83,62 @@ grid_decimals(const struct doc_matrix *m,
 }
 
 static bool
+grid_alloc(struct grid *g)
+{
+	const size_t n = g->m->node_n;
+
+	g->at = calloc(n * n + 1, sizeof(*g->at));
+	g->sends = calloc(n + 1, sizeof(*g->sends));
+	g->reflects = calloc(n + 1, sizeof(*g->reflects));
+	g->row = calloc(n + 1, sizeof(*g->row));
+	g->column = calloc(n + 1, sizeof(*g->column));
+	return g->at && g->sends && g->reflects && g->row && g->column;
+}
+
+/* Rows and columns; the longest of their names. */
+static int
+grid_sides(struct grid *g)
+{
+	size_t both = 0;
+	int name = 1;
+
+	for (size_t i = 0; i < g->m->node_n; i++) {
+		const int w = (int)strlen(g->m->node[i]);
+
+		if (g->sends[i])
+			g->row[g->row_n++] = i;
+		if (g->reflects[i])
+			g->column[g->column_n++] = i;
+		both += g->sends[i] && g->reflects[i];
+		if ((g->sends[i] || g->reflects[i]) && w > name)
+			name = w;
+	}
+	g->blank = g->row_n * g->column_n > both + g->m->cell_n;
+	return name;
+}
+
+static bool
 grid_init(struct grid *g, const struct doc_matrix *m,
           const struct matrix_metric_info *metric)
 {
 	char text[NUM_TEXT_MAX];
-	int widest = 3, name = 1;
+	int widest = 3, name;
 
 	*g = (struct grid){
 	    .m = m, .metric = metric, .decimals = grid_decimals(m, metric)};
-	g->at = calloc(m->node_n * m->node_n + 1, sizeof(*g->at));
-	g->shown = calloc(m->node_n + 1, sizeof(*g->shown));
-	if (!g->at || !g->shown)
+	if (!grid_alloc(g))
 		return false;
 	for (size_t i = 0; i < m->cell_n; i++) {
 		const struct doc_cell *c = &m->cell[i];
 		const int w = (int)strlen(cell_text(g, c, text));
 
 		g->at[c->src * m->node_n + c->dst] = (uint32_t)i + 1;
-		g->shown[c->src] = g->shown[c->dst] = true;
+		g->sends[c->src] = g->reflects[c->dst] = true;
 		g->states[c->state]++;
 		if (w > widest)
 			widest = w;
 	}
-	for (size_t i = 0; i < m->node_n; i++) {
-		const int w = (int)strlen(m->node[i]);
-
-		g->shown[i] |= m->cell_n == 0;
-		if (w > name)
-			name = w;
-	}
+	name = grid_sides(g);
 	g->numbered = name > LABEL_MAX;
 	if (!g->numbered && name > widest)
 		widest = name;
@@ -121,7 +152,10 @@ static void
 grid_release(struct grid *g)
 {
 	free(g->at);
-	free(g->shown);
+	free(g->sends);
+	free(g->reflects);
+	free(g->row);
+	free(g->column);
 }
 
 static void
@@ -178,20 +212,20 @@ put_cell(FILE *out, const struct grid *g, size_t src, size_t dst, bool coloured)
 
 /* As many columns as fit; the rest follows below. */
 static void
-put_blocks(FILE *out, const struct grid *g, size_t *node, size_t n, int columns,
-           bool coloured)
+put_blocks(FILE *out, const struct grid *g, int columns, bool coloured)
 {
+	const size_t n = g->column_n;
 	const int room = (columns - g->row_width) / (g->cell_width + 1);
 	const size_t per_block = room > 1 ? (size_t)room : 1;
 
 	for (size_t from = 0; from < n; from += per_block) {
 		const size_t k = n - from < per_block ? n - from : per_block;
 
-		put_head(out, g, node + from, k, coloured);
-		for (size_t i = 0; i < n; i++) {
-			put_row_label(out, g, node[i]);
+		put_head(out, g, g->column + from, k, coloured);
+		for (size_t i = 0; i < g->row_n; i++) {
+			put_row_label(out, g, g->row[i]);
 			for (size_t j = 0; j < k; j++)
-				put_cell(out, g, node[i], node[from + j],
+				put_cell(out, g, g->row[i], g->column[from + j],
 				         coloured);
 			(void)fputc('\n', out);
 		}
@@ -199,24 +233,62 @@ put_blocks(FILE *out, const struct grid *g, size_t *node, size_t n, int columns,
 	}
 }
 
+/* Numbers that no row explains. */
 static void
-put_legend(FILE *out, const struct grid *g, bool coloured)
+put_numbers(FILE *out, const struct grid *g)
 {
-	char text[32];
+	const char *before = "columns:";
 
-	(void)fprintf(out, "%s%s%s; rows send, columns reflect",
-	              g->metric->label, *g->metric->unit ? ", " : "",
-	              g->metric->unit);
+	for (size_t i = 0; g->numbered && i < g->column_n; i++) {
+		const size_t node = g->column[i];
+
+		if (g->sends[node])
+			continue;
+		(void)fprintf(out, "%s %zu ", before, node + 1);
+		term_put(out, g->m->node[node], 0, TERM_PLAIN, false);
+		before = ",";
+	}
+	if (*before == ',')
+		(void)fputc('\n', out);
+}
+
+/* One entry behind `used` columns of the line; how many are used then. */
+static int
+put_entry(FILE *out, const char *text, enum term_colour colour, int used,
+          int columns, bool coloured)
+{
+	const int width = 2 + term_width(text);
+	const bool fits = used + width <= columns;
+
+	(void)fputs(fits ? "  " : "\n  ", out);
+	term_put(out, text, 0, colour, coloured);
+	return fits ? used + width : width;
+}
+
+static void
+put_legend(FILE *out, const struct grid *g, int columns, bool coloured)
+{
+	char text[80];
+	int used;
+
+	(void)snprintf(text, sizeof(text), "%s%s%s; rows send, columns reflect",
+	               g->metric->label, *g->metric->unit ? ", " : "",
+	               g->metric->unit);
+	term_put(out, text, 0, TERM_PLAIN, false);
+	used = term_width(text);
 	for (int s = CELL_WARN; s < CELL_STATE_N; s++) {
+		const enum cell_state state = (enum cell_state)s;
+
 		if (!g->states[s])
 			continue;
-		(void)fputs("  ", out);
 		(void)snprintf(text, sizeof(text), "%c %s",
-		               show_state_mark((enum cell_state)s),
-		               cell_state_name((enum cell_state)s));
-		term_put(out, text, 0, show_state_colour((enum cell_state)s),
-		         coloured);
+		               show_state_mark(state), cell_state_name(state));
+		used = put_entry(out, text, show_state_colour(state), used,
+		                 columns, coloured);
 	}
+	if (g->blank)
+		(void)put_entry(out, "blank: not planned", TERM_PLAIN, used,
+		                columns, coloured);
 	(void)fputc('\n', out);
 }
 
@@ -249,27 +321,24 @@ void
 show_matrix(FILE *out, const struct doc_matrix *m,
             const struct matrix_metric_info *metric, int columns, bool coloured)
 {
-	size_t *node = calloc(m->node_n + 1, sizeof(*node)), n = 0;
 	struct grid g;
 
 	put_title(out, m, coloured);
-	if (m->node_n == 0) {
-		(void)fputs("no nodes yet: see twmesh nodes\n", out);
-		free(node);
+	if (m->cell_n == 0) {
+		(void)fputs(m->node_n == 0
+		                ? "no nodes yet: see twmesh nodes\n"
+		                : "no direction is planned: see twmesh nodes\n",
+		            out);
 		return;
 	}
-	if (grid_init(&g, m, metric) && node) {
-		for (size_t i = 0; i < m->node_n; i++) {
-			if (g.shown[i])
-				node[n++] = i;
-		}
-		put_blocks(out, &g, node, n, columns, coloured);
-		put_legend(out, &g, coloured);
+	if (grid_init(&g, m, metric)) {
+		put_blocks(out, &g, columns, coloured);
+		put_numbers(out, &g);
+		put_legend(out, &g, columns, coloured);
 	} else {
 		(void)fputs("(out of memory)\n", out);
 	}
 	grid_release(&g);
-	free(node);
 }
 
 static void

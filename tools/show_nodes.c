@@ -22,13 +22,13 @@ show_join(json_t *list, char *out, size_t size)
 }
 
 static enum term_colour
-node_colour(const char *state)
+node_colour(const struct doc_node *n)
 {
-	if (strcmp(state, "ok") == 0)
+	if (n->maintenance)
+		return TERM_CALM;
+	if (strcmp(n->state, "ok") == 0)
 		return TERM_PLAIN;
-	if (strcmp(state, "stopped") == 0 || strcmp(state, "target") == 0)
-		return TERM_QUIET;
-	return TERM_CRIT;
+	return strcmp(n->state, "stale") == 0 ? TERM_CRIT : TERM_QUIET;
 }
 
 static void
@@ -36,6 +36,11 @@ format_clock(const struct doc_node *n, char *out, size_t size)
 {
 	char off[NUM_TEXT_MAX];
 
+	if (isnan(n->clock_offset_ms) && !*n->clock_verdict &&
+	    n->clock_synchronised < 0) {
+		(void)snprintf(out, size, "-"); /* it never said anything */
+		return;
+	}
 	if (isnan(n->clock_offset_ms))
 		(void)snprintf(off, sizeof(off), "-");
 	else
@@ -65,7 +70,7 @@ put_maintenance(FILE *out, const struct doc_node *n, int width, bool coloured)
 	               n->maintenance_reason, *n->maintenance_by ? " (" : "",
 	               n->maintenance_by, *n->maintenance_by ? ")" : "");
 	(void)fprintf(out, "%*s  ", width, "");
-	term_put(out, line, 0, TERM_WARN, coloured);
+	term_put(out, line, 0, TERM_CALM, coloured);
 	(void)fputc('\n', out);
 }
 
@@ -140,7 +145,7 @@ put_node(FILE *out, const struct doc_node *n, int width, int64_t now_wall_ns,
 	(void)fputs("  ", out);
 	term_put(out, n->site, -8, TERM_PLAIN, false);
 	(void)fputc(' ', out);
-	term_put(out, n->state, -8, node_colour(n->state), coloured);
+	term_put(out, n->state, -8, node_colour(n), coloured);
 	(void)fprintf(
 	    out, " %7s  ",
 	    age_format(doc_age_s(n->last_contact_at, now_wall_ns), age));
@@ -149,7 +154,7 @@ put_node(FILE *out, const struct doc_node *n, int width, int64_t now_wall_ns,
 	term_put(out, spool, -12, TERM_PLAIN, false);
 	(void)fputc(' ', out);
 	term_put(out, addrs, 0, TERM_PLAIN, false);
-	if (!isnan(n->reflector_port))
+	if (*addrs && !isnan(n->reflector_port))
 		(void)fprintf(out, " port %.0f", n->reflector_port);
 	(void)fputc('\n', out);
 	if (*n->state_why) {

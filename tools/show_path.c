@@ -35,6 +35,10 @@ put_cell(FILE *out, const char *src, const char *dst, const struct doc_cell *c,
 		term_put(out, c->state_why, 0, TERM_PLAIN, false);
 		(void)fputc(')', out);
 	}
+	if (isnan(c->age_s)) {
+		(void)fputs("\n  not measured yet\n", out);
+		return;
+	}
 	(void)fputs("\n  ", out);
 	for (size_t i = 0; i < DOC_METRICS && doc_metric(i); i++) {
 		const struct matrix_metric_info *m = doc_metric(i);
@@ -45,8 +49,7 @@ put_cell(FILE *out, const char *src, const char *dst, const struct doc_cell *c,
 		              num_format(c->v[i], m->decimals, num),
 		              *m->unit ? " " : "", m->unit);
 	}
-	(void)fprintf(out, "measured %s ago%s\n",
-	              isnan(c->age_s) ? "-" : age_format(c->age_s, age),
+	(void)fprintf(out, "measured %s ago%s\n", age_format(c->age_s, age),
 	              c->partial ? " (a partial interval)" : "");
 }
 
@@ -149,6 +152,8 @@ show_path(FILE *out, const struct doc_path *p, size_t rows, int columns,
 		put_cell(out, p->src, p->dst, &p->forward, coloured);
 	if (p->has_backward)
 		put_cell(out, p->dst, p->src, &p->backward, coloured);
+	else
+		(void)fprintf(out, "%s -> %s: not planned\n", p->dst, p->src);
 	(void)fprintf(out, "\n%zu results of %s's session towards %s\n",
 	              p->result_n, p->src, p->dst);
 	if (p->result_n == 0)

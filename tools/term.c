@@ -18,6 +18,7 @@ static const char *const colour_code[] = {
     [TERM_PLAIN] = "",
     [TERM_BOLD] = "\033[1m",
     [TERM_QUIET] = "\033[38;5;245m",
+    [TERM_CALM] = "\033[38;5;67m",
     [TERM_WARN] = "\033[38;5;178m",
     [TERM_CRIT] = "\033[1;38;5;202m", /* #ff5f00, next to #D55E00 */
 };

@@ -17,6 +17,7 @@ enum term_colour {
 	TERM_PLAIN,
 	TERM_BOLD,
 	TERM_QUIET, /* grey */
+	TERM_CALM,  /* blue */
 	TERM_WARN,  /* amber */
 	TERM_CRIT   /* vermillion, bold */
 };

@@ -126,7 +126,7 @@ function withLinks(text) {
 	let at = 0;
 	for (const m of text.matchAll(/([a-z0-9-]+)→([a-z0-9-]+)/g)) {
 		const [src, dst] = [m[1], m[2]];
-		if (!state.mesh.byName.has(src) || !state.mesh.byName.has(dst))
+		if (!state.mesh.place(src, dst))
 			continue;
 		out.push(text.slice(at, m.index));
 		out.push(el("button", { type: "button", class: "path-link", onclick: () => choose([src, dst]) }, m[0]));
@@ -172,6 +172,10 @@ function showPickers() {
 }
 
 function showLegend() {
+	const nothing = !state.mesh.planned;
+	$("legend").hidden = $("scale").hidden = nothing;
+	if (nothing)
+		return;
 	const c = palette();
 	const ratio = window.devicePixelRatio || 1;
 	const counts = state.mesh.doc.summary?.states ?? {};
@@ -192,13 +196,15 @@ function showLegend() {
 	const m = state.mesh.metric(view.metric);
 	const range = view.metric === "state" ? null : state.mesh.range(view.metric);
 	$("scale").textContent = view.metric === "state"
-		? "Numbers: round trip in ms; where critical, the share lost. A row sends, a column receives."
+		? "Numbers: round trip in ms; with %: the share lost. A row sends, a column receives."
 		: `${m.help ? m.help[0].toUpperCase() + m.help.slice(1) : m.label}.` + (range
-			? ` Pale ${withUnit(range.lo, m)}, deep ${withUnit(range.hi, m)}; critical directions keep their ring.` : "");
+			? ` Pale ${withUnit(range.lo, m)}, deep ${withUnit(range.hi, m)}; warn and crit keep their ring.` : "");
+	if (state.mesh.unplanned > 0)
+		$("scale").append(" Blank: not planned.");
 }
 
 function relayout() {
-	if (!state.mesh)
+	if (!state.mesh?.planned)
 		return;
 	const width = document.querySelector(".field").clientWidth;
 	const top = $("stage").getBoundingClientRect().top + window.scrollY;
@@ -212,26 +218,27 @@ function showMatrix() {
 	const { mesh } = state;
 	view.mesh = mesh;
 	view.metric = mesh.metrics.some((m) => m.name === state.metric) ? state.metric : "state";
-	view.chosen = state.path ? [mesh.byName.get(state.path.src) ?? -1, mesh.byName.get(state.path.dst) ?? -1] : null;
-	if (view.chosen && Math.min(...view.chosen) < 0)
-		view.chosen = null;
+	view.chosen = state.path ? mesh.place(state.path.src, state.path.dst) : null;
 	showStory();
 	showPickers();
-	const empty = mesh.n === 0;
+	const empty = !mesh.planned;
 	$("empty").hidden = !empty;
-	if (empty)
+	if (empty && mesh.n > 0)
+		$("empty").replaceChildren(mesh.n === 1 ? `${mesh.nodes[0].name} is in; the matrix begins with the second node.`
+			: `No direction is planned for class ${mesh.doc.class}: no mesh of it has two members that are there.`);
+	else if (empty)
 		$("empty").replaceChildren("No node has joined yet. On each site, give twmesh-meshd this controller's address and key (",
 			el("code", {}, "twmesh-controller --show-key"), "); what knocks appears at the right, to be approved.");
 	$("stage").hidden = empty || state.table;
-	const key = mesh.nodes.map((n) => n.name).join();
+	const key = [mesh.rows, mesh.columns].map((list) => list.map((i) => mesh.nodes[i].name).join()).join(";");
 	if (key !== shapeKey) {
 		shapeKey = key;
 		view.cursor = null;
 		relayout();
 	} else {
 		view.draw();
-		showLegend();
 	}
+	showLegend();
 	showTable();
 	if (tipAt)
 		showTip(tipAt);
@@ -241,7 +248,7 @@ function showMatrix() {
 
 // The same matrix for those who do not see the grid.
 function showTable() {
-	$("table").hidden = !state.table || !state.mesh?.n;
+	$("table").hidden = !state.table || !state.mesh?.planned;
 	if ($("table").hidden)
 		return;
 	const { mesh } = state;
@@ -249,15 +256,15 @@ function showTable() {
 	const scroll = [$("table").scrollLeft, $("table").scrollTop];
 	const focused = document.activeElement?.dataset?.cell;
 	const head = el("tr", {}, el("th", { scope: "col", class: "text" }, "from \\ to"),
-		...mesh.nodes.map((n) => el("th", { scope: "col" }, n.name)));
-	const rows = mesh.nodes.map((from, s) => el("tr", {}, el("th", { scope: "row" }, from.name),
-		...mesh.nodes.map((to, d) => {
-			const i = mesh.at(s, d);
+		...mesh.columns.map((i) => el("th", { scope: "col" }, mesh.nodes[i].name)));
+	const rows = mesh.rows.map((_, s) => el("tr", {}, el("th", { scope: "row" }, mesh.from([s]).name),
+		...mesh.columns.map((_, d) => {
+			const i = mesh.cell([s, d]), from = mesh.from([s]), to = mesh.to([s, d]);
 			if (i < 0)
-				return el("td", {}, "");
+				return el("td", {}, el("span", { class: "unseen" }, mesh.isSelf([s, d]) ? "" : "not planned"));
 			const st = mesh.state(i);
 			const v = view.metric === "state" ? st : `${withUnit(mesh.value(i, m.name), m)}${st === "ok" ? "" : " " + st}`;
-			return el("td", { class: st === "crit" || st === "warn" ? st : "" },
+			return el("td", { class: ["crit", "warn", "maintenance"].includes(st) ? st : "" },
 				el("button", { type: "button", "data-cell": `${s},${d}`, "aria-label": `${from.name} to ${to.name}: ${v}`, onclick: () => choose([from.name, to.name]) }, v));
 		})));
 	$("table").replaceChildren(el("table", {},
@@ -272,11 +279,11 @@ function showTable() {
 
 let tipAt = null;
 
-function describe([s, d]) {
+function describe(at) {
 	const { mesh } = state;
-	const from = mesh.nodes[s].name, to = mesh.nodes[d].name;
-	const i = mesh.at(s, d);
-	if (s === d)
+	const from = mesh.from(at).name, to = mesh.to(at).name;
+	const i = mesh.cell(at);
+	if (mesh.isSelf(at))
 		return `${from}, itself`;
 	if (i < 0)
 		return `${from} to ${to}: not planned`;
@@ -289,27 +296,36 @@ function showTip(at) {
 	tipAt = at;
 	const tip = $("tip");
 	const { mesh } = state;
-	const i = at ? mesh.at(...at) : -1;
-	if (!at || i < 0) {
+	if (!at || mesh.isSelf(at)) {
 		tip.hidden = true;
 		return;
 	}
-	const [s, d] = at;
-	const back = mesh.at(d, s);
-	const from = mesh.nodes[s].name, to = mesh.nodes[d].name;
+	tip.replaceChildren(el("strong", {}, `${mesh.from(at).name} → ${mesh.to(at).name}`), ...tipWords(at));
+	tip.hidden = false;
+	placeTip(tip, at);
+}
+
+function tipWords(at) {
+	const { mesh } = state;
+	const i = mesh.cell(at), back = mesh.back(at);
+	if (i < 0)
+		return ["not planned: no mesh has this direction"];
+	const from = mesh.from(at).name, to = mesh.to(at).name;
 	const why = mesh.value(i, "state_why");
 	const since = mesh.value(i, "state_since");
 	const rows = mesh.metrics.filter((m) => m.name !== "state").map((m) => el("tr", {},
 		el("th", { scope: "row" }, m.label),
 		el("td", {}, withUnit(mesh.value(i, m.name), m)),
-		el("td", {}, withUnit(mesh.value(back, m.name), m))));
-	tip.replaceChildren(
-		el("strong", {}, `${from} → ${to}`),
+		...(back < 0 ? [] : [el("td", {}, withUnit(mesh.value(back, m.name), m))])));
+	return [
 		`${mesh.state(i)}${since ? " since " + clock(since) : ""}${why ? ": " + why : ""}`,
 		el("table", {}, el("thead", {}, el("tr", {}, el("td"),
-			el("th", { scope: "col" }, `→ ${to}`), el("th", { scope: "col" }, `→ ${from}`))), el("tbody", {}, ...rows)),
-		el("p", {}, `measured ${age(mesh.ageS(i))}${mesh.value(i, "partial") ? ", a partial interval" : ""}${mesh.value(i, "backfilled") ? ", back-filled" : ""}`));
-	tip.hidden = false;
+			el("th", { scope: "col" }, `→ ${to}`), ...(back < 0 ? [] : [el("th", { scope: "col" }, `→ ${from}`)]))), el("tbody", {}, ...rows)),
+		el("p", {}, `measured ${age(mesh.ageS(i))}${mesh.value(i, "partial") ? ", a partial interval" : ""}${mesh.value(i, "backfilled") ? ", back-filled" : ""}`)];
+}
+
+// Beside the cell, inside the window.
+function placeTip(tip, at) {
 	const box = $("canvas").getBoundingClientRect();
 	const [mx, my] = view.middle(at);
 	const w = tip.offsetWidth, h = tip.offsetHeight;
@@ -343,7 +359,7 @@ function choose(pair) {
 	if (!state.mesh)
 		return;
 	const { mesh } = state;
-	view.chosen = pair ? [mesh.byName.get(pair[0]), mesh.byName.get(pair[1])] : null;
+	view.chosen = pair ? mesh.place(...pair) : null;
 	view.draw();
 	if (!pair) {
 		showNodes($("side"), state.nodes, mesh);
@@ -358,8 +374,8 @@ function choose(pair) {
 }
 
 function chooseAt(at) {
-	if (at && state.mesh.at(...at) >= 0)
-		choose([state.mesh.nodes[at[0]].name, state.mesh.nodes[at[1]].name]);
+	if (at && state.mesh.cell(at) >= 0)
+		choose([state.mesh.from(at).name, state.mesh.to(at).name]);
 }
 
 function setMetric(name) {
@@ -417,17 +433,17 @@ function listen() {
 	canvas.addEventListener("mouseleave", () => pointAt(null));
 	canvas.addEventListener("click", (e) => chooseAt(place(e)));
 	$("grid").addEventListener("keydown", (e) => {
-		const n = state.mesh?.n ?? 0;
+		const rows = state.mesh?.rows.length ?? 0, columns = state.mesh?.columns.length ?? 0;
 		const step = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[e.key];
 		const [s, d] = view.cursor ?? view.chosen ?? [0, 0];
-		if (!n)
+		if (!rows || !columns)
 			return;
 		if (step)
-			pointAt([Math.max(0, Math.min(n - 1, s + step[0])), Math.max(0, Math.min(n - 1, d + step[1]))], true);
+			pointAt([Math.max(0, Math.min(rows - 1, s + step[0])), Math.max(0, Math.min(columns - 1, d + step[1]))], true);
 		else if (e.key === "Home")
 			pointAt([s, 0], true);
 		else if (e.key === "End")
-			pointAt([s, n - 1], true);
+			pointAt([s, columns - 1], true);
 		else if (e.key === "Enter" || e.key === " ")
 			chooseAt([s, d]);
 		else if (e.key === "Escape")

@@ -4,11 +4,11 @@
 
 export const STATES = {
 	ok: "measured, and within its limits",
-	warn: "over a warning limit",
-	crit: "losing packets, or everything",
+	warn: "over a warning limit, or recovering",
+	crit: "losing packets, or over a critical limit",
 	stale: "the source is silent: nobody says",
 	never: "planned, no result yet",
-	maintenance: "expected to be off",
+	maintenance: "an end is in maintenance: expected to be off",
 };
 
 // Three digits that matter, never an exponent.

@@ -12,6 +12,12 @@ export function badge(state, text) {
 
 // ---- nodes
 
+function nodeWords(n, maintenance) {
+	const until = maintenance?.until ? ` until ${clock(maintenance.until)}` : "";
+	const words = maintenance ? `in maintenance${until}${maintenance.reason ? ": " + maintenance.reason : ""}` : "";
+	return [words, n.state_why].filter(Boolean).join("; ");
+}
+
 export function showNodes(side, doc, mesh) {
 	const parts = [];
 	const pending = doc?.pending ?? [];
@@ -31,10 +37,10 @@ export function showNodes(side, doc, mesh) {
 		const more = known.get(n.name) ?? {};
 		const clockText = more.clock_offset_ms === null || more.clock_offset_ms === undefined
 			? "–" : `${number(more.clock_offset_ms, 3)} ms`;
-		body.append(el("tr", { title: n.state_why || null },
+		body.append(el("tr", { title: nodeWords(n, more.maintenance) || null },
 			el("th", { scope: "row", class: "node-name" }, n.name),
 			el("td", { class: "text" }, n.site || "–"),
-			el("td", { class: "text" }, badge(n.state)),
+			el("td", { class: "text" }, more.maintenance ? badge("maintenance") : badge(n.state)),
 			el("td", {}, clockText),
 			el("td", {}, more.spool_batches ?? "–")));
 	}
@@ -63,7 +69,7 @@ function cellRows(mesh, here, back) {
 			el("td", {}, withUnit(here?.[m.name], m)),
 			el("td", {}, withUnit(back?.[m.name], m))));
 	}
-	const seen = (c) => age(c?.age_s);
+	const seen = (c) => c ? age(c.age_s) : "–";
 	rows.push(el("tr", {}, el("th", { scope: "row" }, "measured"),
 		el("td", {}, seen(here)), el("td", {}, seen(back))));
 	return rows;

@@ -38,6 +38,14 @@ def mesh(request):
         yield m
 
 
+@pytest.fixture(scope="module")
+def browser():
+    """A headless browser."""
+    import pagelib  # pylint: disable=import-outside-toplevel
+    with pagelib.browser() as driver:
+        yield driver
+
+
 @pytest.fixture(autouse=True)
 def no_reports(request):
     """No daemon may have said something that a sanitizer or bug() says."""

@@ -4,115 +4,21 @@ last ones break things."""
 
 import json
 import re
-import shutil
-import tempfile
 import time
 
 import meshlib
 import pytest
-from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
-from selenium.webdriver.common.action_chains import ActionChains
+from pagelib import Page
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from selenium.common.exceptions import StaleElementReferenceException
 
 MESH_NODES = ("ams1", "fra1", "nyc1", "sin1")
 PAIRS = len(MESH_NODES) * (len(MESH_NODES) - 1)
-FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-         "--disable-background-networking", "--disable-component-update", "--disable-sync",
-         "--disable-dev-shm-usage", "--window-size=1280,800")
-
-
-class Page:
-    """What a person sees and does."""
-
-    def __init__(self, driver):
-        self.driver = driver
-
-    def el(self, name):
-        return self.driver.find_element(By.ID, name)
-
-    def text(self, name):
-        """Text of an element; '' while it is being replaced."""
-        try:
-            return self.el(name).text
-        except StaleElementReferenceException:
-            return ""
-
-    def wait(self, what, fn, timeout=10):
-        def again():
-            try:
-                return fn()
-            except StaleElementReferenceException:
-                return None  # the page drew it anew meanwhile
-        return meshlib.wait_until(what, again, timeout * meshlib.SLOW)
-
-    def click(self, css):
-        """As a person does: again, when it was drawn anew under the mouse."""
-        self.wait(f"a click on {css}", lambda: self.driver.find_element(By.CSS_SELECTOR, css).click() or True)
-
-    def cell(self, src, dst):
-        """Middle of a cell in CSS pixels of the canvas."""
-        g = self.driver.execute_script("return {...document.getElementById('canvas').dataset}")
-        row, col = sorted(MESH_NODES).index(src), sorted(MESH_NODES).index(dst)
-        return (float(g["left"]) + (col + .5) * float(g["cw"]),
-                float(g["top"]) + (row + .5) * float(g["ch"]))
-
-    def pixel(self, src, dst):
-        """Red, green, blue and alpha of a cell's ground, as drawn, left of its
-        number."""
-        x, y = self.cell(src, dst)
-        return self.driver.execute_script(
-            "const c = document.getElementById('canvas'), d = c.dataset;"
-            "const k = c.width / c.clientWidth;"
-            "return [...c.getContext('2d').getImageData(Math.round((arguments[0] - d.cw * .42) * k),"
-            " Math.round((arguments[1] + d.ch * .38) * k), 1, 1).data]", x, y)
-
-    def colour(self, src, dst):
-        """Ground of a cell; None while the page is faded, because it waits for
-        the controller."""
-        *ground, alpha = self.pixel(src, dst)
-        return tuple(ground) if alpha == 255 else None
-
-    def hover(self, src, dst):
-        x, y = self.cell(src, dst)
-        size = self.el("canvas").size
-        return ActionChains(self.driver).move_to_element_with_offset(
-            self.el("canvas"), int(x - size["width"] / 2), int(y - size["height"] / 2))
-
-    def console(self):
-        """What the browser complains about, but a controller that is away."""
-        return [e["message"] for e in self.driver.get_log("browser")
-                if e["level"] == "SEVERE" and "net::ERR_CONN" not in e["message"]]
-
-
-@pytest.fixture(scope="module")
-def browser():
-    profile = tempfile.mkdtemp(prefix="twmpage", dir=meshlib.TMP)
-    options = webdriver.ChromeOptions()
-    options.binary_location = "/usr/bin/chromium"
-    for f in FLAGS + (f"--user-data-dir={profile}",):
-        options.add_argument(f)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service("/usr/bin/chromedriver"))
-    try:
-        yield driver
-    finally:
-        driver.quit()
-        shutil.rmtree(profile, ignore_errors=True)
 
 
 @pytest.fixture
 def page(mesh, browser):
-    """The page, freshly loaded, with its matrix."""
-    browser.get("about:blank")
-    browser.get_log("browser")
-    browser.get(mesh.url + "/")
-    p = Page(browser)
-    p.wait("the grid is drawn", lambda: p.driver.execute_script(
-        "return document.getElementById('canvas').dataset.cw !== undefined"))
-    return p
+    return Page(browser).open(mesh.url + "/")
 
 
 def test_the_headline_says_how_many_are_healthy(page):
@@ -213,8 +119,8 @@ def test_states_differ_by_a_contrast_of_three(page, theme):
     page.driver.execute_script("document.documentElement.dataset.theme = arguments[0]", theme)
     got = json.loads(page.driver.execute_script("""
         const css = getComputedStyle(document.documentElement);
-        return JSON.stringify(Object.fromEntries(["ok", "ok-ink", "warn", "warn-ink", "crit", "crit-ink",
-            "stale", "hatch", "paper", "ink", "ink-2", "ink-3"].map((n) =>
+        return JSON.stringify(Object.fromEntries(["ok", "ok-ink", "warn", "crit", "crit-ink",
+            "stale", "hatch", "maint", "maint-pale", "warn-pale", "paper", "ink", "ink-2", "ink-3"].map((n) =>
             [n, css.getPropertyValue("--" + n).trim()])))"""))
 
     def luminance(name):
@@ -227,7 +133,9 @@ def test_states_differ_by_a_contrast_of_three(page, theme):
         return (hi + .05) / (lo + .05)
     for a, b, least in (("ok", "crit", 3), ("ok", "hatch", 3), ("stale", "hatch", 3), ("paper", "hatch", 3),
                         ("ok", "warn", 3), ("ok", "ok-ink", 4.5), ("crit", "crit-ink", 4.5),
-                        ("warn", "warn-ink", 4.5), ("paper", "ink", 7), ("paper", "ink-2", 4.5),
+                        ("warn-pale", "warn", 3), ("warn-pale", "ink", 7),
+                        ("ok", "maint", 3), ("maint-pale", "maint", 3), ("maint-pale", "ink-2", 4.5),
+                        ("paper", "maint", 3), ("paper", "ink", 7), ("paper", "ink-2", 4.5),
                         ("paper", "ink-3", 4.5)):
         assert contrast(a, b) >= least, f"{theme}: {a} {got[a]} on {b} {got[b]}: {contrast(a, b):.2f}"
 

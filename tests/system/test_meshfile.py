@@ -3,12 +3,15 @@
 
 import json
 import os
+import re
 import socket
 import contextlib
 import time
 
 import meshlib
 import pytest
+from pagelib import Page
+from selenium.webdriver.common.by import By
 
 JOINED = ("ams1", "ams2", "fra1", "lon1")
 
@@ -309,3 +312,105 @@ def test_a_target_that_goes_takes_its_cells_along(planned):
     meshlib.wait_until("the nodes follow", lambda: [mesh[n].status()["sessions"] for n in ("ams1", "fra1", "lon1")] ==
                        ["2", "0", "0"], 15)
     assert mesh.sql("SELECT count(*) FROM twmesh.node WHERE name = 'rtr1' AND removed_at IS NULL") == [(0,)]
+
+
+LIMITS = """node ams1 {}
+node ams2 {}
+node fra1 {}
+node lim1 {}
+target rtr1 { address = %s port = 8862 }
+class tight { rate = 50 interval = 2s loss_timeout = 1s ship_spread = 0s warn_rtt = 0.001ms }
+class lossy { rate = 50 interval = 2s loss_timeout = 1s ship_spread = 0s
+    warn_loss = 5%%
+    crit_loss = 60%% }
+class strict { rate = 50 interval = 2s loss_timeout = 1s ship_spread = 0s crit_loss = 20%% }
+mesh spokes { type = hub members = {ams1, ams2, fra1, rtr1} hubs = {ams1} classes = {tight} }
+mesh one { members = {ams1, lim1} classes = {lossy} }
+mesh two { members = {ams2, lim1} classes = {strict} }
+"""
+SHOWN = {("ams1", "ams2"): "warn", ("ams2", "ams1"): "warn", ("ams1", "rtr1"): "warn",
+         ("ams1", "fra1"): "maintenance", ("fra1", "ams1"): "maintenance"}
+
+
+@pytest.fixture(scope="module")
+def limited(mesh):
+    """LIMITS is in force, lim1 answers 35 of 50 packets/s, fra1 is in maintenance."""
+    node = meshlib.Node(mesh, "lim1", 77)
+    with open(node.path("reflector.conf"), "a", encoding="ascii") as f:
+        f.write("rate_limit_pps = 35\n")
+    mesh.nodes["lim1"] = node.start()
+    assert mesh.apply(LIMITS % mesh.rtr).returncode == 0
+    mesh["fra1"].start()
+    done = mesh.twmesh("node", "maintenance", "on", "fra1", "--until", "1h", "--reason", "new cards")
+    assert done.returncode == 0, done.stderr
+    meshlib.wait_until("two intervals", lambda: {
+        p: c["state"] for p, c in mesh.cells("class = 'tight'").items()} == SHOWN, 20 * meshlib.SLOW)
+    return mesh
+
+
+def test_limits_of_a_file_make_warnings_and_criticals(limited):
+    mesh = limited
+    # 30 % of the packets to lim1 are lost: without limits of their own both were crit
+    meshlib.wait_until("loss is judged", lambda: [mesh.cells("dst = 'lim1'")[s, "lim1"]["state"]
+                                                  for s in ("ams1", "ams2")] == ["warn", "crit"], 15 * meshlib.SLOW)
+    changes = {(s, d, c): (a, b, why) for s, d, c, a, b, why in mesh.sql(
+        "SELECT src, dst, class, from_state, to_state, why FROM twmesh.state_change "
+        "WHERE class IN ('tight', 'lossy', 'strict') ORDER BY at")}
+    for pair in SHOWN:
+        was, now, why = changes[(*pair, "tight")]
+        assert (was, now) == ("never", "warn") and re.match(r"RTT \d+\.\d+ ms, limit 0\.001 ms$", why), (pair, why)
+    assert changes["ams1", "lim1", "lossy"][1] == "warn" and "packets lost in" in changes["ams1", "lim1", "lossy"][2]
+    assert changes["ams2", "lim1", "strict"][1] == "crit" and "packets lost in" in changes["ams2", "lim1", "strict"][2]
+    # the second interval decides, and the state began with the first
+    assert mesh.sql("SELECT count(*) FROM twmesh.state_change c WHERE class = 'tight' AND at > (SELECT min(ts) FROM "
+                    "twmesh.path_result r WHERE r.src = c.src AND r.dst = c.dst AND r.class = 'tight' AND sent > 1)") == [(0,)]
+
+
+def test_the_command_shows_warn_maintenance_and_what_is_not_planned(limited):
+    mesh = limited
+    doc = mesh.api("/api/v1/matrix?class=tight")
+    names = [n["name"] for n in doc["nodes"]]
+    assert [names[i] for i in doc["rows"]] == ["ams1", "ams2", "fra1"]
+    assert [names[i] for i in doc["columns"]] == ["ams1", "ams2", "fra1", "rtr1"]
+    assert doc["summary"]["sentence"].startswith("0 of 3 directions healthy; worst: ")
+    for part in (", RTT 0.0", "; 3 directions over a warning limit; fra1 is in maintenance until ", ", 2 directions"):
+        assert part in doc["summary"]["sentence"], doc["summary"]
+    done = mesh.twmesh("matrix", "--class", "tight")
+    assert done.returncode == 0, done.stderr
+    head, ams1, ams2, fra1, _, legend = done.stdout.splitlines()[3:9]
+    assert head.split() == ["ams1", "ams2", "fra1", "rtr1"]
+    assert re.match(r"ams1 +· +[\d.]+\+ +[\d.]*m +[\d.]+\+$", ams1), done.stdout
+    assert re.match(r"ams2 +[\d.]+\+ +· +$", ams2), done.stdout
+    assert re.match(r"fra1 +[\d.]*m +· +$", fra1), done.stdout
+    assert len({len(row) for row in (head, ams1, ams2, fra1)}) == 1, "aligned"
+    assert legend.split("  ") == ["RTT, ms; rows send, columns reflect", "+ warn", "m maintenance", "blank: not planned"]
+    done = mesh.twmesh("path", "ams1", "rtr1", "--class", "tight")
+    assert "\nams1 -> rtr1: warn since " in done.stdout and "\nrtr1 -> ams1: not planned\n" in done.stdout, done.stdout
+    done = mesh.twmesh("path", "ams1", "fra1", "--class", "tight")
+    assert re.search(r"maintenance since \S+ \(fra1: maintenance until \S+ UTC: new cards\)", done.stdout), done.stdout
+    assert mesh.twmesh("path", "ams2", "fra1", "--class", "tight").returncode == 1
+
+
+def test_the_page_shows_warn_maintenance_and_what_is_not_planned(limited, browser):
+    page = Page(browser).open(limited.url + "/#class=tight")
+    assert page.sides() == (["ams1", "ams2", "fra1"], ["ams1", "ams2", "fra1", "rtr1"])
+    page.driver.execute_script("document.documentElement.dataset.theme = 'light'")
+    for pair, state in SHOWN.items():
+        page.hover(*pair).perform()
+        page.wait(f"{pair} is {state}", lambda p=pair, s=state: page.text("tip").startswith(f"{p[0]} → {p[1]}\n{s} since "))
+    assert page.text("tip").splitlines()[1].endswith("UTC: new cards"), page.text("tip")
+    page.hover("ams2", "rtr1").perform()
+    page.wait("words for a gap", lambda: page.text("tip") == "ams2 → rtr1\nnot planned: no mesh has this direction")
+    page.hover("ams1", "ams1").perform()
+    page.wait("warn has its ground", lambda: page.colour("ams1", "ams2") == (0xf6, 0xe3, 0xa9))
+    assert page.pixel("ams2", "rtr1")[3] == 0, "blank"
+    assert page.pixel("ams2", "fra1")[3] == 0 and page.pixel("ams1", "fra1")[3] == 255
+    legend = page.text("legend")
+    assert "3 warn" in legend and "2 maintenance" in legend and "0 never" in legend, legend
+    assert "Blank: not planned." in page.text("scale")
+    page.click("#as-table")
+    rows = page.wait("the table", lambda: [[c.text for c in r.find_elements(By.CSS_SELECTOR, "th, td")] for r in
+                     page.driver.find_elements(By.CSS_SELECTOR, "#table tbody tr")])
+    assert [r[:1] + [c.replace("not planned", "-") for c in r[1:]] for r in rows] == [
+        ["ams1", "", "warn", "maintenance", "warn"], ["ams2", "warn", "", "-", "-"], ["fra1", "maintenance", "-", "", "-"]]
+    assert page.console() == []

@@ -316,11 +316,12 @@ empty_matrix(void)
 	char at[40];
 
 	return json_pack(
-	    "{s:s,s:i,s:n,s:[],s:n,s:n,s:[],s:o,s:{s:i},s:{s:i,s:i,s:{},s:s}}",
+	    "{s:s,s:i,s:n,s:[],s:n,s:n,s:[],s:[],s:[],s:o,s:{s:i},s:{s:i,s:i,"
+	    "s:{},s:s}}",
 	    "at", clock_format_utc(clock_wall(), at, sizeof(at)), "epoch", 0,
 	    "class", "classes", "interval_s", "first_results_s", "nodes",
-	    "metrics", metrics_json(), "cells", "n", 0, "summary", "directions",
-	    0, "healthy", 0, "states", "sentence",
+	    "rows", "columns", "metrics", metrics_json(), "cells", "n", 0,
+	    "summary", "directions", 0, "healthy", 0, "states", "sentence",
 	    "No measurements to show: the database is away");
 }
 

@@ -158,6 +158,7 @@ START_TEST(loss_has_limits_of_its_own)
 	ck_assert_str_eq(cell.why, "3 of 100, then 4 of 100 packets lost in 2 "
 	                           "intervals in a row");
 	/* two lost are 2 %, but too few to be critical: gathered */
+	tear_down();
 	set_up();
 	limits.crit[LIMIT_LOSS] = (struct limit){LIMIT_VALUE, 2};
 	feed(0, 2, 1, 1, 1);

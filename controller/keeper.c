@@ -19,6 +19,7 @@
 #define ROLLUPS_EVERY_NS (5 * NS_PER_S)
 #define LEAVES_EVERY_NS (60 * NS_PER_S)
 #define FLOORS_EVERY_NS (10 * NS_PER_S)
+#define INCIDENTS_EVERY_NS (5 * NS_PER_S)
 #define FORGET_EVERY_NS (3600 * NS_PER_S)
 #define AGAIN_NS NS_PER_S /* there is more of it */
 /* Old hours get their turn while a node delivers three days of 5 minutes. */
@@ -59,6 +60,7 @@ struct keeper {
 	struct rollup *rollup;   /* owned */
 	struct windows *windows; /* owned */
 	struct mono partitions_at, rollups_at, floors_at, forget_at, leaves_at;
+	struct mono incidents_at;
 	bool leaves_ours; /* the turn, of this connection */
 };
 
@@ -238,6 +240,17 @@ forget(struct worker *w, struct mono now, struct pgc_err *err)
 	return true;
 }
 
+/* The next look is that long after this one, however long it took: a million
+ * critical directions take seconds. */
+static bool
+incidents(struct worker *w, struct pgc_err *err)
+{
+	const bool ok = keeper_incidents(&w->lease, w->db, err);
+
+	w->keeper->incidents_at = mono_add_ns(clock_mono(), INCIDENTS_EVERY_NS);
+	return ok;
+}
+
 static bool
 work_rolls(struct worker *w, struct pgc_err *err)
 {
@@ -249,6 +262,9 @@ work_rolls(struct worker *w, struct pgc_err *err)
 	if (ok && w->lease.fence &&
 	    is_due(&k->partitions_at, now, PARTITIONS_EVERY_NS))
 		ok = leaves_make(&w->lease, w->db, err);
+	if (ok && w->lease.fence &&
+	    is_due(&k->incidents_at, now, INCIDENTS_EVERY_NS))
+		ok = incidents(w, err);
 	if (ok && w->lease.fence &&
 	    is_due(&k->rollups_at, now, ROLLUPS_EVERY_NS))
 		ok = roll(w, err);

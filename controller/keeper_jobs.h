@@ -38,5 +38,8 @@ bool keeper_forget(struct lease *l, struct pgc *db, bool *more,
 /* What is usual on the paths of some sources, where limits need it. */
 bool keeper_floors(struct lease *l, struct pgc *db, struct pgc_err *err)
     __attribute__((warn_unused_result));
+/* What explains the critical directions: opens and ends incidents. */
+bool keeper_incidents(struct lease *l, struct pgc *db, struct pgc_err *err)
+    __attribute__((warn_unused_result));
 
 #endif

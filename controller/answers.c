@@ -61,6 +61,11 @@ static const struct {
                         7},
     [ANSWER_EVIDENCE] = {"select twmesh.api_evidence($1::text)", 1},
     [ANSWER_PLAN] = {"select twmesh.api_plan()", 0},
+    [ANSWER_INCIDENTS] = {"select twmesh.api_incidents($1::text, "
+                          "coalesce($2::timestamptz, statement_timestamp() - "
+                          "$3::double precision * interval '1 s'), "
+                          "$4::integer)",
+                          4},
 };
 
 struct answers *

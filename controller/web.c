@@ -235,6 +235,16 @@ get_outages(struct web *w, struct http_call *c)
 }
 
 static void
+get_incidents(struct web *w, struct http_call *c)
+{
+	const char *arg[ANSWER_ARGS_MAX] = {NULL};
+
+	if (name_param(c, "class", false, &arg[0]) && since_param(c, &arg[1]) &&
+	    number_param(c, "limit", 1, OUTAGES_MAX, &arg[3]))
+		answer_document(w, c, ANSWER_INCIDENTS, arg, "no such class");
+}
+
+static void
 get_evidence(struct web *w, struct http_call *c)
 {
 	const char *arg[ANSWER_ARGS_MAX] = {NULL};
@@ -357,6 +367,11 @@ static const struct route routes[] = {
      false,
      false,
      {"src", "dst", "class", "longer_than_ms", "since", "limit"}},
+    {"/api/v1/incidents",
+     get_incidents,
+     false,
+     false,
+     {"class", "since", "limit"}},
     {"/api/v1/evidence", get_evidence, false, false, {"run"}},
     {"/healthz", get_health, false, false, {NULL}},
     {"/api/v1/tokens", get_tokens, false, true, {NULL}},

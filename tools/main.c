@@ -21,6 +21,7 @@ static const struct tool_cmd *const commands[] = {
     &tool_ping,
     &tool_matrix,
     &tool_path,
+    &tool_incidents,
     &tool_outages,
     &tool_evidence,
     &tool_plan,

@@ -9,6 +9,7 @@
 #include "lib/base/text.h"
 #include "tools/api.h"
 #include "tools/doc.h"
+#include "tools/doc_incidents.h"
 #include "tools/plan.h"
 #include "tools/show.h"
 #include "tools/show_runs.h"
@@ -65,6 +66,7 @@ show_all(FILE *f, json_t *root, unsigned how)
 	struct doc_nodes n;
 	struct doc_outages o;
 	struct doc_evidence e;
+	struct doc_incidents i;
 
 	if (doc_matrix_read(root, &m, err)) {
 		/* the grid is N x N: keep the fuzzer's within a screen */
@@ -79,6 +81,11 @@ show_all(FILE *f, json_t *root, unsigned how)
 		show_outages(f, &o, false);
 		show_outages_csv(f, &o);
 		doc_outages_clear(&o);
+	}
+	if (doc_incidents_read(root, &i, err)) {
+		show_incidents(f, &i, false);
+		show_incidents_csv(f, &i);
+		doc_incidents_clear(&i);
 	}
 	if (doc_evidence_read(root, &e, err)) {
 		show_evidence(f, &e, false);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* twmesh outages and evidence: documents in, text out. */
+/* twmesh outages, evidence and incidents: documents in, text out. */
+#include "tools/doc_incidents.h"
 #include "tools/show_runs.h"
 
 #include <check.h>
@@ -94,6 +95,51 @@ START_TEST(without_runs_it_says_so)
 }
 END_TEST
 
+static void
+show_causes(const char *text, bool csv)
+{
+	FILE *f = fmemopen(shown, sizeof(shown), "w");
+	struct doc_incidents d;
+	char err[DOC_ERR_MAX];
+	json_t *j = load(text);
+
+	ck_assert_ptr_nonnull(f);
+	ck_assert_msg(doc_incidents_read(j, &d, err), "%s", err);
+	if (csv)
+		show_incidents_csv(f, &d);
+	else
+		show_incidents(f, &d, false);
+	(void)fclose(f);
+	doc_incidents_clear(&d);
+	json_decref(j);
+}
+
+START_TEST(incidents_are_a_sentence_and_a_line_each)
+{
+	static const char text[] =
+	    "{\"since\":\"2026-11-26T22:00:00Z\",\"more\":false,\"classes\":[{"
+	    "\"class\":\"demo\",\"sentence\":\"36 critical\"}],"
+	    "\"incidents\":[{\"incident\":12,\"class\":\"demo\",\"kind\":"
+	    "\"receiver\",\"name\":\"lon1\",\"started_at\":"
+	    "\"2026-11-27T22:00:00.123Z\",\"ended_at\":null,\"cells\":36,"
+	    "\"cells_max\":38,\"of_cells\":40,\"confidence\":0.9,"
+	    "\"sentence\":\"36 \\u001b[31mred\"}]}";
+
+	show_causes(text, false);
+	ck_assert_msg(strstr(shown, "36 critical\n") == shown, "%s", shown);
+	HAS("     12  demo       receiver       lon1                 "
+	    "2026-11-27T22:00:00.123Z -                            36     38 "
+	    "    40    90 %\n");
+	show_causes(text, true);
+	HAS("12,demo,receiver,lon1,2026-11-27T22:00:00.123Z,,");
+	HAS(",36,38,40,0.9\n");
+	ck_assert_ptr_null(strchr(shown, '\033'));
+	show_causes("{\"since\":\"then\",\"classes\":[],\"incidents\":[]}",
+	            false);
+	ck_assert_str_eq(shown, "no incidents since then\n");
+}
+END_TEST
+
 START_TEST(evidence_is_a_line_per_packet)
 {
 	const char *text =
@@ -133,6 +179,7 @@ START_TEST(what_is_no_such_document_is_refused_with_the_reason)
 	char err[DOC_ERR_MAX];
 	struct doc_outages d;
 	struct doc_evidence e;
+	struct doc_incidents n;
 	json_t *j;
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
@@ -140,6 +187,7 @@ START_TEST(what_is_no_such_document_is_refused_with_the_reason)
 		ck_assert(!doc_outages_read(j, &d, err));
 		ck_assert_msg(strstr(err, bad[i].err) == err, "%s", err);
 		ck_assert(!doc_evidence_read(j, &e, err));
+		ck_assert(!doc_incidents_read(j, &n, err));
 		json_decref(j);
 	}
 	ck_assert(run_id_is_valid("0123456789abcdef"));
@@ -160,6 +208,7 @@ main(void)
 	tcase_add_test(
 	    t, a_run_tells_both_durations_directions_and_the_resolution);
 	tcase_add_test(t, without_runs_it_says_so);
+	tcase_add_test(t, incidents_are_a_sentence_and_a_line_each);
 	tcase_add_test(t, evidence_is_a_line_per_packet);
 	tcase_add_test(t, what_is_no_such_document_is_refused_with_the_reason);
 	suite_add_tcase(s, t);

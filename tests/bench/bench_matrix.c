@@ -37,6 +37,8 @@ static const struct question {
      NODES - 1},
     {"matrix_from", "SELECT * FROM twmesh.matrix_from('node17', 'rtt_ms')", 10,
      NODES - 1},
+    {"incident_now, 10,000 critical",
+     "SELECT count(*) FROM twmesh.incident_now()", 1000, 1},
     {"path_matrix by state",
      "SELECT state, count(*) FROM twmesh.path_matrix GROUP BY state", 2000, 2},
 };

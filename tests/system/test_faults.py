@@ -22,6 +22,11 @@ def column(mesh, name):
     return {s: c for (s, d), c in mesh.cells().items() if d == name}
 
 
+def incidents(mesh, name):
+    found = mesh.api("/api/v1/incidents?since=600&class=demo")["incidents"]
+    return [i for i in found if i["name"] == name]
+
+
 def states(cells):
     return {c["state"] for c in cells.values()}
 
@@ -55,6 +60,12 @@ def test_dead_host_row_is_stale_column_is_crit(mesh):
     m = mesh.api("/api/v1/matrix")
     assert m["summary"]["healthy"] == 6 and m["summary"]["states"] == {"ok": 6, "crit": 3, "stale": 3}
     assert [n["state"] for n in m["nodes"] if n["name"] == "nyc1"] == ["stale"]
+    # What explains it, in words. (That it ends: at the end of the next test.)
+    meshlib.wait_until("an incident names it", lambda: [
+        (i["kind"], i["cells"], i["of_cells"]) for i in incidents(mesh, "nyc1") if not i["ended_at"]] ==
+        [("silent", 3, 3)], 10)
+    told = mesh.twmesh("incidents", "--since", "1h", "--class", "demo").stdout
+    assert told.startswith("3 critical directions: 3 explained by nyc1, which is silent, since "), told
 
 
 def test_dead_instrument_row_is_stale_column_is_ok(mesh):
@@ -64,6 +75,11 @@ def test_dead_instrument_row_is_stale_column_is_ok(mesh):
     while time.monotonic() < end:
         assert states(column(mesh, "fra1")) == {"ok"}
         time.sleep(0.5)
+    # no incident; and that of the test before ended 15 s after its cause
+    meshlib.wait_until("no incident lasts", lambda: all(
+        i["ended_at"] for i in mesh.api("/api/v1/incidents")["incidents"]), 10)
+    assert incidents(mesh, "fra1") == []
+    assert mesh.api("/api/v1/incidents")["classes"] == [{"class": "demo", "sentence": "no critical directions"}]
 
 
 def test_planned_stop_says_so_and_peers_pause(mesh):

@@ -66,6 +66,9 @@ static const struct {
                           "$3::double precision * interval '1 s'), "
                           "$4::integer)",
                           4},
+    [ANSWER_DB_SIZE] = {"select twmesh.api_db_size($1::integer, $2::integer, "
+                        "$3::integer)",
+                        3},
 };
 
 struct answers *

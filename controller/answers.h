@@ -24,7 +24,8 @@ enum answer_kind {
 	ANSWER_OUTAGES,
 	ANSWER_EVIDENCE,
 	ANSWER_PLAN,
-	ANSWER_INCIDENTS
+	ANSWER_INCIDENTS,
+	ANSWER_DB_SIZE
 };
 #define ANSWER_ARGS_MAX 7
 #define ANSWER_ETAG_MAX 24
@@ -52,7 +53,7 @@ bool answers_database_ok(const struct answers *a);
 bool answers_writer_ok(const struct answers *a);
 
 /* arg: the SQL function's arguments as text, NULL for SQL NULL; as many as the
- * kind takes (1, 0, 4, 0, 7, 1, 0, 4). */
+ * kind takes (1, 0, 4, 0, 7, 1, 0, 4, 3). */
 struct answer answers_get(struct answers *a, enum answer_kind kind,
                           const char *const arg[ANSWER_ARGS_MAX],
                           struct mono now);

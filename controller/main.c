@@ -139,7 +139,8 @@ start_all(struct program *p)
 	p->web = web_new(&(struct web_opts){.database = c->database,
 	                                    .web_dir = c->web_dir,
 	                                    .socket = c->socket,
-	                                    .http = c->http},
+	                                    .http = c->http,
+	                                    .keep = c->keep},
 	                 err, sizeof(err));
 	if (!p->web)
 		die("%s", err);

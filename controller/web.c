@@ -40,7 +40,8 @@ struct web {
 	struct event_base *base;  /* owned */
 	struct http *tcp, *admin; /* owned; admin may be NULL */
 	struct addr address;
-	struct answers *answers;          /* owned */
+	struct answers *answers; /* owned */
+	struct keep keep;
 	struct mailbox *inbox;            /* owned */
 	struct mailbox *to_writer;        /* borrowed */
 	struct event *on_inbox, *on_stop; /* owned */
@@ -244,6 +245,26 @@ get_incidents(struct web *w, struct http_call *c)
 		answer_document(w, c, ANSWER_INCIDENTS, arg, "no such class");
 }
 
+/* By what is kept here, unless the question is another. */
+static void
+get_db_size(struct web *w, struct http_call *c)
+{
+	const char *arg[ANSWER_ARGS_MAX] = {NULL};
+	const int own[] = {w->keep.raw, w->keep.five, w->keep.hour};
+	char days[3][24];
+
+	if (!number_param(c, "keep_raw", 1, KEEP_MAX, &arg[0]) ||
+	    !number_param(c, "keep_5min", 1, KEEP_MAX, &arg[1]) ||
+	    !number_param(c, "keep_1h", 1, KEEP_MAX, &arg[2]))
+		return;
+	for (int i = 0; i < 3; i++) {
+		(void)snprintf(days[i], sizeof(days[i]), "%d", own[i]);
+		if (!arg[i])
+			arg[i] = days[i];
+	}
+	answer_document(w, c, ANSWER_DB_SIZE, arg, "no database");
+}
+
 static void
 get_evidence(struct web *w, struct http_call *c)
 {
@@ -372,6 +393,11 @@ static const struct route routes[] = {
      false,
      false,
      {"class", "since", "limit"}},
+    {"/api/v1/db/size",
+     get_db_size,
+     false,
+     false,
+     {"keep_raw", "keep_5min", "keep_1h"}},
     {"/api/v1/evidence", get_evidence, false, false, {"run"}},
     {"/healthz", get_health, false, false, {NULL}},
     {"/api/v1/tokens", get_tokens, false, true, {NULL}},
@@ -583,6 +609,7 @@ web_new(const struct web_opts *o, char *err, size_t err_size)
 	if (!w)
 		return NULL;
 	w->web_dirfd = w->stop_fd = -1;
+	w->keep = o->keep;
 	w->base = event_base_new();
 	w->inbox = mailbox_new(INBOX_MAX);
 	w->answers = answers_new(o->database);

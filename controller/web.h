@@ -14,6 +14,7 @@
 #ifndef TWMESH_CONTROLLER_WEB_H
 #define TWMESH_CONTROLLER_WEB_H
 
+#include "controller/keeper_jobs.h"
 #include "lib/base/addr.h"
 #include "lib/base/mailbox.h"
 
@@ -24,6 +25,7 @@ struct web_opts {
 	const char *web_dir;  /* borrowed */
 	const char *socket;   /* admin socket's path, "": none; borrowed */
 	struct addr http;     /* port 0: any free one */
+	struct keep keep;     /* for projections of the database's size */
 };
 
 struct web;

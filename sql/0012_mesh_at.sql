@@ -262,6 +262,26 @@ $$;
 COMMENT ON FUNCTION twmesh.db_size(integer, integer, integer) IS
     'Size of the history by level, now (rows as of the last ANALYZE) and as the plan in force will fill it when results are kept for so many days: octets per row with indexes as they are now (measured), or a usual value below 100,000 rows.';
 
+CREATE FUNCTION twmesh.api_db_size(keep_raw_days integer,
+    keep_5min_days integer, keep_1h_days integer) RETURNS json
+LANGUAGE sql STABLE
+AS $$
+    SELECT json_build_object(
+        'at', twmesh.iso_utc(statement_timestamp()),
+        'database_bytes', pg_database_size(current_database()),
+        'levels', json_agg(json_build_object(
+            'level', d.level, 'partitions', d.partitions, 'rows', d.rows,
+            'heap_bytes', d.heap_bytes, 'index_bytes', d.index_bytes,
+            'bytes_per_row', round(d.bytes_per_row), 'measured', d.measured,
+            'planned_rows_per_day', d.planned_rows_per_day,
+            'keep_days', d.keep_days,
+            'projected_bytes', d.projected_bytes)),
+        'projected_bytes', sum(d.projected_bytes)::bigint)
+      FROM twmesh.db_size(keep_raw_days, keep_5min_days, keep_1h_days) d
+$$;
+COMMENT ON FUNCTION twmesh.api_db_size(integer, integer, integer) IS
+    'GET /api/v1/db/size: db_size() as JSON, and the sums.';
+
 -- Rights, as in 0004 ------------------------------------------------------
 
 DO $$

@@ -34,6 +34,7 @@ static const struct tool_cmd *const commands[] = {
     &tool_node_token_create,
     &tool_node_token_list,
     &tool_node_token_revoke,
+    &tool_db_size,
 };
 #define COMMANDS_N (sizeof(commands) / sizeof(commands[0]))
 
@@ -101,6 +102,9 @@ unknown_command(int argc, char **argv)
 	const char *second = argc > 1 ? argv[1] : "";
 	const char *third = "";
 
+	if (strcmp(argv[0], "db") == 0)
+		die("expected 'db size', found 'db%s%s'", *second ? " " : "",
+		    second);
 	if (strcmp(argv[0], "node") != 0)
 		die("expected a command (see twmesh help), found '%s'",
 		    argv[0]);

@@ -57,6 +57,6 @@ extern const struct tool_cmd tool_ping, tool_matrix, tool_path, tool_outages,
     tool_incidents, tool_evidence, tool_nodes, tool_node_approve,
     tool_node_remove, tool_node_token_create, tool_node_token_list,
     tool_node_token_revoke, tool_plan, tool_apply, tool_node_maintenance_on,
-    tool_node_maintenance_off;
+    tool_node_maintenance_off, tool_db_size;
 
 #endif

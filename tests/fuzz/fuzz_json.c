@@ -8,6 +8,7 @@
  */
 #include "lib/base/text.h"
 #include "tools/api.h"
+#include "tools/dbsize.h"
 #include "tools/doc.h"
 #include "tools/doc_incidents.h"
 #include "tools/plan.h"
@@ -87,6 +88,7 @@ show_all(FILE *f, json_t *root, unsigned how)
 		show_incidents_csv(f, &i);
 		doc_incidents_clear(&i);
 	}
+	(void)dbsize_show(f, root, err);
 	if (doc_evidence_read(root, &e, err)) {
 		show_evidence(f, &e, false);
 		show_evidence_csv(f, &e);

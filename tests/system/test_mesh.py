@@ -115,6 +115,21 @@ def test_commands_show_nodes_and_a_path(mesh):
     assert done.returncode == 0, done.stderr
 
 
+def test_the_size_of_the_database_is_told(mesh):
+    doc = json.loads(mesh.twmesh("db", "size", "--json").stdout)
+    levels = {x["level"]: x for x in doc["levels"]}
+    assert list(levels) == ["result", "result_detail", "rollup_5min", "rollup_1h"]
+    n = len(mesh.nodes)
+    # the demo class has a result every 2 s
+    assert levels["result"]["planned_rows_per_day"] == n * (n - 1) * 43200
+    assert levels["result"]["keep_days"] == 7 and levels["result"]["heap_bytes"] > 0
+    assert doc["projected_bytes"] == sum(x["projected_bytes"] for x in levels.values())
+    done = mesh.twmesh("db", "size", "--keep-raw", "14")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[1].split()[-3] == "14"
+    assert "found '0'" in mesh.api("/api/v1/db/size?keep_1h=0", 400)["error"]["message"]
+
+
 def test_keys_and_sockets_have_the_right_modes(mesh):
     def mode(path):
         return stat.S_IMODE(os.stat(path).st_mode)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* twmesh outages, evidence and incidents: documents in, text out. */
+/* twmesh outages, evidence, incidents and db size: documents in, text out. */
+#include "tools/dbsize.h"
 #include "tools/doc_incidents.h"
 #include "tools/show_runs.h"
 
@@ -92,6 +93,40 @@ START_TEST(without_runs_it_says_so)
 {
 	show_list("{\"since\":\"2026-11-26T22:00:00Z\",\"outages\":[]}", false);
 	ck_assert_str_eq(shown, "no loss runs since 2026-11-26T22:00:00Z\n");
+}
+END_TEST
+
+START_TEST(a_database_has_a_line_per_level)
+{
+	FILE *f = fmemopen(shown, sizeof(shown), "w");
+	char err[DOC_ERR_MAX];
+	json_t *j =
+	    load("{\"database_bytes\":123456789,\"projected_bytes\":"
+	         "1628544384,\"levels\":[{\"level\":\"result\",\"rows\":"
+	         "1000000,\"heap_bytes\":204000000,\"index_bytes\":37000000,"
+	         "\"bytes_per_row\":241,\"measured\":true,"
+	         "\"planned_rows_per_day\":483840,\"keep_days\":7,"
+	         "\"projected_bytes\":816238080},{\"level\":\"rollup_1h\"}]}");
+
+	ck_assert_ptr_nonnull(f);
+	ck_assert_msg(dbsize_show(f, j, err), "%s", err);
+	(void)fclose(f);
+	json_decref(j);
+	ck_assert_str_eq(
+	    shown,
+	    "level                    rows       heap      index   B/row       "
+	    "rows/day   days  projected\n"
+	    "result                1000000     204 MB      37 MB     241       "
+	    "  483840      7     816 MB\n"
+	    "rollup_1h                   -          -          -       -*      "
+	    "       -      -          -\n"
+	    "the database takes 123 MB now; the history will take 1629 MB\n"
+	    "* fewer than 100,000 rows: a usual size\n");
+	j = load("{}");
+	ck_assert(!dbsize_show(stdout, j, err));
+	ck_assert_str_eq(err, "levels: expected an array, found something "
+	                      "else");
+	json_decref(j);
 }
 END_TEST
 
@@ -209,6 +244,7 @@ main(void)
 	    t, a_run_tells_both_durations_directions_and_the_resolution);
 	tcase_add_test(t, without_runs_it_says_so);
 	tcase_add_test(t, incidents_are_a_sentence_and_a_line_each);
+	tcase_add_test(t, a_database_has_a_line_per_level);
 	tcase_add_test(t, evidence_is_a_line_per_packet);
 	tcase_add_test(t, what_is_no_such_document_is_refused_with_the_reason);
 	suite_add_tcase(s, t);

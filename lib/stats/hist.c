@@ -231,7 +231,7 @@ reader_open(struct reader *r, const uint8_t *bytes, size_t len)
 	                     .at = 1 + n,
 	                     .base_ns = unzigzag(base),
 	                     .zero_base = base == 0};
-	return n > 0;
+	return n > 0 && r->base_ns != NS_UNKNOWN;
 }
 
 /* 1: a bucket; 0: the end; -1: malformed. */

@@ -54,7 +54,7 @@ size_t hist_encode(const struct hist *h, uint8_t *out, size_t size);
 size_t hist_encode_fit(struct hist *h, uint8_t *out, size_t size);
 /* Groups buckets by 2^log2, log2 in 1 .. HIST_SUB_BITS. */
 void hist_coarsen(struct hist *h, unsigned log2);
-/* False, h cleared, on anything malformed. */
+/* False, h cleared, on anything malformed, a base of NS_UNKNOWN too. */
 bool hist_decode(const uint8_t *bytes, size_t len, struct hist *h)
     __attribute__((warn_unused_result));
 /* hist_decode() and hist_merge() in one, several times as fast: only buckets

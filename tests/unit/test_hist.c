@@ -227,6 +227,9 @@ START_TEST(malformed_bytes_are_refused_and_leave_nothing)
 	     {1, 255, 255, 255, 255, 255, 255, 255, 255, 255, 2, 0, 1},
 	     13},
 	    {"base of nothing", {1, 4}, 2},
+	    {"base that means unknown",
+	     {1, 255, 255, 255, 255, 255, 255, 255, 255, 255, 1, 0, 1},
+	     13},
 	};
 	const uint8_t last[] = {1, 0, 0xdf, 0x0e, 1};
 	struct hist h, empty;

@@ -20,15 +20,6 @@ enum { OPT_JSON = 256, OPT_RAW, OPT_5MIN, OPT_1H };
 
 /* --- the document -------------------------------------------------------- */
 
-static double
-number_at(json_t *o, const char *key)
-{
-	json_t *v = json_object_get(o, key);
-	const double d = json_is_number(v) ? json_number_value(v) : (double)NAN;
-
-	return isfinite(d) && d >= 0 ? d : (double)NAN;
-}
-
 static const char *
 bytes_text(double n, char out[BYTES_TEXT])
 {
@@ -62,16 +53,16 @@ put_level(FILE *out, json_t *l)
 	char a[BYTES_TEXT], b[BYTES_TEXT], c[BYTES_TEXT];
 
 	term_put(out, name ? name : "-", -14, TERM_PLAIN, false);
-	put_number(out, number_at(l, "rows"), 14);
+	put_number(out, doc_number(l, "rows"), 14);
 	(void)fprintf(out, " %10s %10s",
-	              bytes_text(number_at(l, "heap_bytes"), a),
-	              bytes_text(number_at(l, "index_bytes"), b));
-	put_number(out, number_at(l, "bytes_per_row"), 7);
+	              bytes_text(doc_number(l, "heap_bytes"), a),
+	              bytes_text(doc_number(l, "index_bytes"), b));
+	put_number(out, doc_number(l, "bytes_per_row"), 7);
 	(void)fputs(measured ? "  " : "* ", out);
-	put_number(out, number_at(l, "planned_rows_per_day"), 12);
-	put_number(out, number_at(l, "keep_days"), 6);
+	put_number(out, doc_number(l, "planned_rows_per_day"), 12);
+	put_number(out, doc_number(l, "keep_days"), 6);
 	(void)fprintf(out, " %10s\n",
-	              bytes_text(number_at(l, "projected_bytes"), c));
+	              bytes_text(doc_number(l, "projected_bytes"), c));
 }
 
 bool
@@ -94,8 +85,8 @@ dbsize_show(FILE *out, json_t *root, char *err)
 	(void)fprintf(out,
 	              "the database takes %s now; the history will take %s\n"
 	              "* fewer than 100,000 rows: a usual size\n",
-	              bytes_text(number_at(root, "database_bytes"), a),
-	              bytes_text(number_at(root, "projected_bytes"), b));
+	              bytes_text(doc_number(root, "database_bytes"), a),
+	              bytes_text(doc_number(root, "projected_bytes"), b));
 	return true;
 }
 

@@ -503,3 +503,20 @@ doc_age_s(const char *iso, int64_t now_wall_ns)
 		return UNKNOWN;
 	return (double)now_wall_ns / 1e9 - (double)timegm(&tm) - frac;
 }
+
+const char *
+doc_text(json_t *o, const char *key)
+{
+	const char *s = json_string_value(json_object_get(o, key));
+
+	return s ? s : "";
+}
+
+double
+doc_number(json_t *o, const char *key)
+{
+	json_t *v = json_object_get(o, key);
+	const double d = json_is_number(v) ? json_number_value(v) : (double)NAN;
+
+	return isfinite(d) ? d : (double)NAN;
+}

@@ -123,4 +123,9 @@ void doc_tokens_clear(struct doc_tokens *t);
  * when it is not one. */
 double doc_age_s(const char *iso, int64_t now_wall_ns);
 
+/* Members of an object: a string, borrowed, "" when it is none; a number, NAN
+ * when it is none. */
+const char *doc_text(json_t *o, const char *key);
+double doc_number(json_t *o, const char *key);
+
 #endif

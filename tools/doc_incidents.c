@@ -9,38 +9,21 @@
 
 #define INCIDENTS_MAX 100000
 
-static const char *
-text_at(json_t *o, const char *key)
-{
-	const char *s = json_string_value(json_object_get(o, key));
-
-	return s ? s : "";
-}
-
-static double
-number_at(json_t *o, const char *key)
-{
-	json_t *v = json_object_get(o, key);
-	const double d = json_is_number(v) ? json_number_value(v) : (double)NAN;
-
-	return isfinite(d) ? d : (double)NAN;
-}
-
 static void
 read_incident(json_t *o, struct doc_incident *i)
 {
 	*i = (struct doc_incident){
-	    .class_ = text_at(o, "class"),
-	    .kind = text_at(o, "kind"),
-	    .name = text_at(o, "name"),
-	    .sentence = text_at(o, "sentence"),
-	    .started_at = text_at(o, "started_at"),
-	    .ended_at = text_at(o, "ended_at"),
-	    .id = number_at(o, "incident"),
-	    .cells = number_at(o, "cells"),
-	    .cells_max = number_at(o, "cells_max"),
-	    .of_cells = number_at(o, "of_cells"),
-	    .confidence = number_at(o, "confidence"),
+	    .class_ = doc_text(o, "class"),
+	    .kind = doc_text(o, "kind"),
+	    .name = doc_text(o, "name"),
+	    .sentence = doc_text(o, "sentence"),
+	    .started_at = doc_text(o, "started_at"),
+	    .ended_at = doc_text(o, "ended_at"),
+	    .id = doc_number(o, "incident"),
+	    .cells = doc_number(o, "cells"),
+	    .cells_max = doc_number(o, "cells_max"),
+	    .of_cells = doc_number(o, "of_cells"),
+	    .confidence = doc_number(o, "confidence"),
 	};
 }
 
@@ -49,7 +32,7 @@ doc_incidents_read(json_t *root, struct doc_incidents *out, char *err)
 {
 	json_t *list = json_object_get(root, "incidents");
 	struct doc_incidents d = {
-	    .since = text_at(root, "since"),
+	    .since = doc_text(root, "since"),
 	    .more = json_is_true(json_object_get(root, "more")),
 	    .classes = json_object_get(root, "classes"),
 	    .incident_n = json_array_size(list)};
@@ -90,11 +73,11 @@ put_sentences(FILE *out, const struct doc_incidents *d)
 		json_t *k = json_array_get(d->classes, i);
 
 		if (n > 1) {
-			term_put(out, text_at(k, "class"), 0, TERM_PLAIN,
+			term_put(out, doc_text(k, "class"), 0, TERM_PLAIN,
 			         false);
 			(void)fputs(": ", out);
 		}
-		term_put(out, text_at(k, "sentence"), 0, TERM_PLAIN, false);
+		term_put(out, doc_text(k, "sentence"), 0, TERM_PLAIN, false);
 		(void)fputc('\n', out);
 	}
 }

@@ -10,23 +10,6 @@
 #define RUNS_MAX 100000
 #define PACKETS_MAX 100000
 
-static const char *
-text_at(json_t *o, const char *key)
-{
-	const char *s = json_string_value(json_object_get(o, key));
-
-	return s ? s : "";
-}
-
-static double
-number_at(json_t *o, const char *key)
-{
-	json_t *v = json_object_get(o, key);
-	const double d = json_is_number(v) ? json_number_value(v) : (double)NAN;
-
-	return isfinite(d) ? d : (double)NAN;
-}
-
 static bool
 true_at(json_t *o, const char *key)
 {
@@ -52,27 +35,27 @@ static bool
 read_run(json_t *o, struct doc_run *r, char *err)
 {
 	*r = (struct doc_run){
-	    .run = text_at(o, "run"),
-	    .src = text_at(o, "src"),
-	    .dst = text_at(o, "dst"),
-	    .class_ = text_at(o, "class"),
-	    .state = text_at(o, "state"),
-	    .first_at = text_at(o, "first_at"),
-	    .last_at = text_at(o, "last_at"),
-	    .src_address = text_at(o, "src_address"),
-	    .dst_address = text_at(o, "dst_address"),
-	    .lower_ms = number_at(o, "lower_ms"),
-	    .upper_ms = number_at(o, "upper_ms"),
-	    .resolution_ms = number_at(o, "resolution_ms"),
-	    .lost = number_at(o, "lost"),
-	    .lost_fwd = number_at(o, "lost_fwd"),
-	    .lost_bwd = number_at(o, "lost_bwd"),
-	    .lost_undet = number_at(o, "lost_undet"),
-	    .first_seq = number_at(o, "first_seq"),
-	    .last_seq = number_at(o, "last_seq"),
-	    .src_port = number_at(o, "src_port"),
-	    .dst_port = number_at(o, "dst_port"),
-	    .packets = number_at(o, "packets"),
+	    .run = doc_text(o, "run"),
+	    .src = doc_text(o, "src"),
+	    .dst = doc_text(o, "dst"),
+	    .class_ = doc_text(o, "class"),
+	    .state = doc_text(o, "state"),
+	    .first_at = doc_text(o, "first_at"),
+	    .last_at = doc_text(o, "last_at"),
+	    .src_address = doc_text(o, "src_address"),
+	    .dst_address = doc_text(o, "dst_address"),
+	    .lower_ms = doc_number(o, "lower_ms"),
+	    .upper_ms = doc_number(o, "upper_ms"),
+	    .resolution_ms = doc_number(o, "resolution_ms"),
+	    .lost = doc_number(o, "lost"),
+	    .lost_fwd = doc_number(o, "lost_fwd"),
+	    .lost_bwd = doc_number(o, "lost_bwd"),
+	    .lost_undet = doc_number(o, "lost_undet"),
+	    .first_seq = doc_number(o, "first_seq"),
+	    .last_seq = doc_number(o, "last_seq"),
+	    .src_port = doc_number(o, "src_port"),
+	    .dst_port = doc_number(o, "dst_port"),
+	    .packets = doc_number(o, "packets"),
 	    .reflector_restart = true_at(o, "reflector_restart"),
 	    .host_limited = true_at(o, "host_limited"),
 	    .dst_host_limited = true_at(o, "dst_host_limited"),
@@ -88,7 +71,7 @@ bool
 doc_outages_read(json_t *root, struct doc_outages *out, char *err)
 {
 	json_t *list = json_object_get(root, "outages");
-	struct doc_outages d = {.since = text_at(root, "since"),
+	struct doc_outages d = {.since = doc_text(root, "since"),
 	                        .more = true_at(root, "more"),
 	                        .run_n = json_array_size(list)};
 	bool ok = true;
@@ -118,17 +101,17 @@ static void
 read_packet(json_t *o, struct doc_packet *p)
 {
 	*p = (struct doc_packet){
-	    .fate = text_at(o, "fate"),
-	    .t1 = text_at(o, "t1"),
-	    .t2 = text_at(o, "t2"),
-	    .t3 = text_at(o, "t3"),
-	    .t4 = text_at(o, "t4"),
-	    .seq = number_at(o, "seq"),
-	    .flow = number_at(o, "flow"),
-	    .reflector_seq = number_at(o, "reflector_seq"),
-	    .sender_ttl = number_at(o, "sender_ttl"),
-	    .ttl = number_at(o, "ttl"),
-	    .tos = number_at(o, "tos"),
+	    .fate = doc_text(o, "fate"),
+	    .t1 = doc_text(o, "t1"),
+	    .t2 = doc_text(o, "t2"),
+	    .t3 = doc_text(o, "t3"),
+	    .t4 = doc_text(o, "t4"),
+	    .seq = doc_number(o, "seq"),
+	    .flow = doc_number(o, "flow"),
+	    .reflector_seq = doc_number(o, "reflector_seq"),
+	    .sender_ttl = doc_number(o, "sender_ttl"),
+	    .ttl = doc_number(o, "ttl"),
+	    .tos = doc_number(o, "tos"),
 	};
 }
 

@@ -266,22 +266,12 @@ incidents_begin_and_end(void)
 }
 
 static void
-refused(const char *sql, const char *word)
-{
-	struct pgc_err e;
-	char *text = NULL;
-
-	ck_assert(!pgc_query_text(sql_conn, sql, 0, NULL, &text, &e));
-	ck_assert_msg(strstr(e.text, word) != NULL, "%s: %s", sql, e.text);
-}
-
-static void
 wrong_arguments_are_told_what_was_expected(void)
 {
-	refused("SELECT twmesh.incident_now('x')",
-	        "class: expected 'demo' or NULL for the first, found 'x'");
-	refused("SELECT twmesh.incident_sentence('x')",
-	        "class: expected 'demo' or NULL for the first, found 'x'");
+	sql_refused("SELECT twmesh.incident_now('x')",
+	            "class: expected 'demo' or NULL for the first, found 'x'");
+	sql_refused("SELECT twmesh.incident_sentence('x')",
+	            "class: expected 'demo' or NULL for the first, found 'x'");
 	ck_assert(sql_is("SELECT twmesh.api_incidents('x') IS NULL", "t"));
 	ck_assert(sql_is("SELECT twmesh.api_incidents()->>'incidents'", "[]"));
 }

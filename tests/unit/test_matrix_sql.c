@@ -175,34 +175,24 @@ START_TEST(windows_are_read_alike)
 }
 END_TEST
 
-static void
-refused(const char *sql, const char *word)
-{
-	struct pgc_err e;
-	char *text = NULL;
-
-	ck_assert(!pgc_query_text(sql_conn, sql, 0, NULL, &text, &e));
-	ck_assert_msg(strstr(e.text, word) != NULL, "%s: %s", sql, e.text);
-}
-
 START_TEST(wrong_arguments_are_told_what_was_expected)
 {
-	refused("SELECT twmesh.matrix_metric('nope')",
-	        "expected loss_pct, loss_max_pct, delay_ms");
-	refused("SELECT twmesh.matrix_metric(NULL)", "found NULL");
-	refused("SELECT twmesh.matrix_metric('rtt_ms', 'x')",
-	        "expected 'demo' or NULL for the first, found 'x'");
-	refused("SELECT twmesh.matrix_to('x', 'rtt_ms')",
-	        "expected the name of a node, found 'x'");
-	refused("SELECT twmesh.matrix_from(NULL, 'rtt_ms')", "found NULL");
-	refused("SELECT twmesh.matrix_metric('rtt_ms', 'demo', '2h')",
-	        "expected now, 5min, 1h or 24h, found '2h'");
-	refused("SELECT twmesh.matrix_metric('state', NULL, '1h')",
-	        "expected now for the metric state, found '1h'");
-	refused("SELECT twmesh.worst_paths(-1)",
-	        "expected a number of paths from 0, found -1");
-	refused("SELECT twmesh.site_matrix('rtt_ms; DROP TABLE x')",
-	        "found 'rtt_ms; DROP TABLE x'");
+	sql_refused("SELECT twmesh.matrix_metric('nope')",
+	            "expected loss_pct, loss_max_pct, delay_ms");
+	sql_refused("SELECT twmesh.matrix_metric(NULL)", "found NULL");
+	sql_refused("SELECT twmesh.matrix_metric('rtt_ms', 'x')",
+	            "expected 'demo' or NULL for the first, found 'x'");
+	sql_refused("SELECT twmesh.matrix_to('x', 'rtt_ms')",
+	            "expected the name of a node, found 'x'");
+	sql_refused("SELECT twmesh.matrix_from(NULL, 'rtt_ms')", "found NULL");
+	sql_refused("SELECT twmesh.matrix_metric('rtt_ms', 'demo', '2h')",
+	            "expected now, 5min, 1h or 24h, found '2h'");
+	sql_refused("SELECT twmesh.matrix_metric('state', NULL, '1h')",
+	            "expected now for the metric state, found '1h'");
+	sql_refused("SELECT twmesh.worst_paths(-1)",
+	            "expected a number of paths from 0, found -1");
+	sql_refused("SELECT twmesh.site_matrix('rtt_ms; DROP TABLE x')",
+	            "found 'rtt_ms; DROP TABLE x'");
 	ck_assert_int_eq(
 	    sql_number("SELECT count(*) FROM twmesh.worst_paths(0)"), 0);
 }

@@ -125,24 +125,14 @@ START_TEST(the_plan_says_how_large_it_gets)
 }
 END_TEST
 
-static void
-refused(const char *sql, const char *word)
-{
-	struct pgc_err e;
-	char *text = NULL;
-
-	ck_assert(!pgc_query_text(sql_conn, sql, 0, NULL, &text, &e));
-	ck_assert_msg(strstr(e.text, word) != NULL, "%s: %s", sql, e.text);
-}
-
 START_TEST(wrong_arguments_are_told_what_was_expected)
 {
-	refused("SELECT * FROM twmesh.mesh_at(now(), '2h')",
-	        "expected 5min, 1h or 24h, found '2h'");
-	refused("SELECT * FROM twmesh.mesh_at(now(), '1h', 'nope')",
-	        "no class is named 'nope'");
-	refused("SELECT * FROM twmesh.mesh_diff(now(), now(), NULL)",
-	        "found NULL");
+	sql_refused("SELECT * FROM twmesh.mesh_at(now(), '2h')",
+	            "expected 5min, 1h or 24h, found '2h'");
+	sql_refused("SELECT * FROM twmesh.mesh_at(now(), '1h', 'nope')",
+	            "no class is named 'nope'");
+	sql_refused("SELECT * FROM twmesh.mesh_diff(now(), now(), NULL)",
+	            "found NULL");
 }
 END_TEST
 

@@ -88,6 +88,17 @@ sql_do(const char *sql)
 	ck_assert_msg(pgc_exec(sql_conn, sql, &e), "%s: %s", sql, e.text);
 }
 
+/* The server says no, with this word. */
+static inline void
+sql_refused(const char *sql, const char *word)
+{
+	struct pgc_err e;
+	char *text = NULL;
+
+	ck_assert(!pgc_query_text(sql_conn, sql, 0, NULL, &text, &e));
+	ck_assert_msg(strstr(e.text, word) != NULL, "%s: %s", sql, e.text);
+}
+
 static inline void
 box_open_as(struct box *b, const char *database)
 {
